@@ -1,0 +1,186 @@
+"""The values that cross module borders, all frozen. Imports nothing of ours.
+
+Conventions: a path is `bytes`, exactly as the file system has it, absolute; `display` makes it
+printable. Times are in seconds (`_s`) or nanoseconds since the epoch (`_ns`). Activations and
+embeddings are numpy arrays of the stated shape and dtype and are not to be modified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # keep numpy out of `tagger --help`
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Status(StrEnum):
+    """What became of a track in a run: exactly one of these, always with a reason."""
+
+    TAGGED = "tagged"
+    UNCHANGED = "unchanged"
+    KEPT = "kept"
+    UNCERTAIN = "uncertain"
+    UNREADABLE = "unreadable"
+    TIMED_OUT = "timed_out"
+    CRASHED = "crashed"
+    REFUSED = "refused"
+    CHANGED_MEANWHILE = "changed_meanwhile"
+    FAILED = "failed"
+
+    @property
+    def is_failure(self) -> bool:
+        """True where the run could not do its job on the track: the run then exits 1."""
+        return self in FAILURES
+
+
+FAILURES = frozenset(
+    {Status.UNREADABLE, Status.TIMED_OUT, Status.CRASHED, Status.REFUSED, Status.CHANGED_MEANWHILE, Status.FAILED}
+)
+
+
+class WriteMode(StrEnum):
+    """Which files may get a genre."""
+
+    MISSING = "missing"
+    """Only files without a genre (the default)."""
+    APPEND = "append"
+    """Add the genre to those the file has, unless it is among them."""
+    OVERWRITE = "overwrite"
+    """Replace whatever the file has."""
+    OWN = "own"
+    """Files without a genre, and values this tool wrote and nobody changed since."""
+
+
+def display(path: bytes) -> str:
+    """Printable form of a path: bytes that are not UTF-8 and control characters shown as ``\\xNN``."""
+    text = path.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A regular file that may hold music, as the scan found it."""
+
+    path: bytes
+    root: bytes
+    """The scanned folder it was found under (or the file's own folder when a file was named)."""
+    size_bytes: int
+    mtime_ns: int
+    n_links: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class GenreState:
+    """The genre field exactly as a file stores it, enough to restore it.
+
+    `values` are the raw stored strings in order (``"(17)"`` stays ``"(17)"``), empty where the field is
+    absent; `id3v1` is the genre byte of a trailing ID3v1 tag (0-255), None where there is no such tag.
+    """
+
+    values: tuple[str, ...] = ()
+    id3v1: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TagEdit:
+    """One change of a file's genre field."""
+
+    before: GenreState
+    after: GenreState
+
+
+@dataclass(frozen=True, slots=True)
+class FileTags:
+    """What a file says about itself. Strings are empty and `year` None where it says nothing."""
+
+    container: str
+    """Name of the row in the table of containers: ``"mp3"``, ``"flac"``, ``"ogg-vorbis"``, ``"mp4"``…"""
+    state: GenreState
+    genres: tuple[str, ...] = ()
+    """Readable genre names (``"(17)"`` is ``"Rock"``); a lone ID3v1 genre counts."""
+    title: str = ""
+    artist: str = ""
+    album: str = ""
+    year: int | None = None
+    note: str = ""
+    """Something a person should know: ``"an APEv2 tag says 'Pop' beside ID3's 'Rock'"``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackAnalysis:
+    """What the model heard.
+
+    `activations`: (n_chunks, n_genres) float16, the logits of each chunk in time order, the genres in the order
+    of the model card. float16 is their one precision, in memory and in the database, so that a decision taken
+    again from the database is the same. `embedding`: (n_dims,) float32, pooled over the chunks.
+    `abstain`: why no genre may be given whatever the activations say (silence, no audio), else empty.
+    Without audio both arrays have no rows (n_chunks 0, n_dims 0).
+    """
+
+    activations: NDArray[np.float16]
+    embedding: NDArray[np.float32]
+    duration_s: float
+    analysed_s: float
+    short: bool = False
+    """Under one chunk long: padded."""
+    abstain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GenreEstimate:
+    """The decision for one track. `genre` is None when the model abstains, and `reason` says why."""
+
+    genre: str | None
+    confidence: float
+    """Calibrated probability of the first of `probabilities`, 0-1."""
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    """Label to calibrated probability, most probable first; sums to 1 (empty without audio)."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenTask:
+    """What a worker is asked to do with one file."""
+
+    path: bytes
+    model_dir: str
+    known_digests: frozenset[bytes] = frozenset()
+    """Digests of coded audio already analysed with this model: such a file is not listened to again."""
+    time_limit_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """A worker's report on one file. Exactly one of: `failure` set; `analysis` set; neither, when the digest
+    was among the known ones."""
+
+    path: bytes
+    size_bytes: int = 0
+    mtime_ns: int = 0
+    digest: bytes | None = None
+    """16 bytes over the coded audio, independent of the tags."""
+    tags: FileTags | None = None
+    analysis: TrackAnalysis | None = None
+    failure: Status | None = None
+    reason: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Time spent by part: ``decode``, ``mel``, ``cnn``, ``tags``, ``digest``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one track ended a run."""
+
+    path: bytes
+    status: Status
+    reason: str
+    genre: str | None = None
+    """The name written or that would be written; for `uncertain`, None."""
+    confidence: float | None = None
+    genres: Mapping[str, float] = field(default_factory=dict)
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
