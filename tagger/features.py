@@ -1,0 +1,209 @@
+"""The feature extractor of the whole program: samples -> log-mel spectrogram -> normalised chunks.
+
+Conventions: a mel is ``(n_frames, n_mels)`` float32, time first; a chunk is ``(chunk_frames, n_mels)``.
+The recipe is librosa's ``melspectrogram`` (Slaney scale and norm, power 2, Hann window, centred frames
+padded with zeros) and ``power_to_db(ref=max)`` of each segment, then zero mean and unit variance.
+Training and the program read the same functions; `FeatureConfig.fingerprint` ties a model to them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagger.errors import ModelError
+
+RECIPE = "librosa log-mel, dB to own maximum, zero mean unit variance per segment; 1"
+"""Part of the fingerprint: change it whenever the same values would give other numbers."""
+
+_AMIN = 1e-10
+_MIN_STD_DB = 1e-3  # a mel flatter than this is silence or a constant: dividing would only blow up rounding
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureConfig:
+    """The constants of the features. Frames are mel columns, one every ``hop_length`` samples."""
+
+    sr: int = 22050
+    """Samples a second, mono."""
+    n_fft: int = 2048
+    hop_length: int = 1708
+    """77.5 ms: the spacing of the columns in the cached training arrays."""
+    n_mels: int = 128
+    top_db: int = 80
+    chunk_frames: int = 52
+    """4.03 s: what the network sees at once."""
+    chunk_hop_frames: int = 26
+    """2.01 s from the start of one chunk to that of the next."""
+    segment_s: int = 30
+    """Length over which the mel is scaled and normalised: that of the training clips."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if type(value) is not int or value <= 0:
+                raise ModelError(f"the feature setting {name} must be a positive whole number, not {value!r}")
+        if self.segment_samples < self.chunk_frames * self.hop_length:
+            raise ModelError(
+                f"a segment of {self.segment_s} s is shorter than one chunk of {self.chunk_s:.2f} s"
+            )
+
+    @property
+    def segment_samples(self) -> int:
+        """Samples in a full segment."""
+        return self.segment_s * self.sr
+
+    @property
+    def chunk_s(self) -> float:
+        """Length of a chunk."""
+        return self.chunk_frames * self.hop_length / self.sr
+
+    def fingerprint(self) -> str:
+        """12 hexadecimal digits that change whenever the features would."""
+        text = json.dumps({"recipe": RECIPE, **asdict(self)}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def to_dict(self) -> dict[str, int]:
+        """Plain values, for a model card."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> FeatureConfig:
+        """The inverse of `to_dict`.
+
+        Raises
+        ------
+        ModelError
+            A name is unknown or missing, or a value is not a positive whole number.
+        """
+        names = {f.name for f in fields(cls)}
+        if wrong := sorted(names ^ set(values)):
+            raise ModelError(f"the feature settings do not fit this program: {', '.join(wrong)}")
+        return cls(**values)  # type: ignore[arg-type]  # checked by __post_init__
+
+
+@lru_cache(maxsize=4)
+def _filterbank(sr: int, n_fft: int, n_mels: int) -> NDArray[np.float32]:
+    """librosa's mel filters, (n_fft // 2 + 1, n_mels)."""
+    from librosa.filters import mel  # a second to import, most of it numba
+
+    return np.ascontiguousarray(mel(sr=sr, n_fft=n_fft, n_mels=n_mels).T, dtype=np.float32)
+
+
+@lru_cache(maxsize=4)
+def _window(n_fft: int) -> NDArray[np.float32]:
+    """Periodic Hann window, as librosa's stft uses."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
+
+
+def log_mel(y: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.float32]:
+    """Log-mel spectrogram of one segment.
+
+    Parameters
+    ----------
+    y : (n_samples,) float32
+        Mono samples at ``config.sr``, finite, nominally in [-1, 1] (the level drops out).
+    config : FeatureConfig
+
+    Returns
+    -------
+    (n_frames, n_mels) float32
+        dB relative to the loudest cell, in [-top_db, 0]; ``n_frames = 1 + n_samples // hop_length``.
+        Digital silence is 0 dB throughout.
+
+    Raises
+    ------
+    ValueError
+        `y` is not one-dimensional or is empty.
+    """
+    if y.ndim != 1 or not y.size:
+        raise ValueError(f"expected mono samples, got the shape {y.shape}")
+    padded = np.pad(np.asarray(y, dtype=np.float32), config.n_fft // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, config.n_fft)[:: config.hop_length]
+    spectrum = np.fft.rfft(frames * _window(config.n_fft))
+    power = spectrum.real**2 + spectrum.imag**2
+    mel = power.astype(np.float32, copy=False) @ _filterbank(config.sr, config.n_fft, config.n_mels)
+    db = 10.0 * np.log10(np.maximum(mel, _AMIN))
+    db -= db.max()
+    return np.asarray(np.maximum(db, -config.top_db), dtype=np.float32)
+
+
+def normalise(mel: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Zero mean and unit variance over each mel.
+
+    Parameters
+    ----------
+    mel : (..., n_frames, n_mels) float
+        Spectrograms on any linear scale: it drops out.
+
+    Returns
+    -------
+    (..., n_frames, n_mels) float32
+        All zero where a mel has no range (silence).
+    """
+    x = np.asarray(mel, dtype=np.float32)
+    x = x - x.mean(axis=(-2, -1), keepdims=True, dtype=np.float64).astype(np.float32)
+    std = x.std(axis=(-2, -1), keepdims=True, dtype=np.float64)
+    scale = np.divide(1.0, std, out=np.zeros_like(std), where=std > _MIN_STD_DB)
+    return np.asarray(x * scale.astype(np.float32), dtype=np.float32)
+
+
+def chunks(mel: NDArray[np.float32], config: FeatureConfig, *, pad: bool = False) -> NDArray[np.float32]:
+    """Overlapping chunks of one segment's mel, in time order.
+
+    Parameters
+    ----------
+    mel : (n_frames, n_mels) float32
+        Usually normalised.
+    config : FeatureConfig
+    pad : bool
+        Make one chunk of a mel shorter than a chunk by repeating it from its start as often as needed, which
+        keeps its mean and variance; otherwise such a mel has no chunks.
+
+    Returns
+    -------
+    (n_chunks, chunk_frames, n_mels) float32
+        A copy. Frames after the last whole chunk are dropped: 387 frames give 13 chunks.
+    """
+    if pad and 0 < len(mel) < config.chunk_frames:
+        mel = np.pad(mel, ((0, config.chunk_frames - len(mel)), (0, 0)), mode="wrap")
+    if len(mel) < config.chunk_frames:
+        return np.empty((0, config.chunk_frames, config.n_mels), dtype=np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(mel, config.chunk_frames, axis=0)
+    return np.ascontiguousarray(windows[:: config.chunk_hop_frames].swapaxes(1, 2), dtype=np.float32)
+
+
+def mels_from_cache(arrays: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Normalised mels from cached arrays, as `normalise(log_mel(…))` gives them from audio.
+
+    Parameters
+    ----------
+    arrays : (n, n_mels, n_frames) uint8
+        Each clip's dB scaled linearly from its own [minimum, 0 dB] to 0-255: normalising undoes the scale.
+
+    Returns
+    -------
+    (n, n_frames, n_mels) float32
+    """
+    return normalise(np.ascontiguousarray(arrays.swapaxes(1, 2), dtype=np.float32))
+
+
+def chunks_from_cache(arrays: NDArray[np.uint8], config: FeatureConfig) -> NDArray[np.float32]:
+    """Normalised chunks from cached arrays.
+
+    Parameters
+    ----------
+    arrays : (n, n_mels, n_frames) uint8
+    config : FeatureConfig
+
+    Returns
+    -------
+    (n, n_chunks, chunk_frames, n_mels) float32
+        With the default config and 387 frames, (n, 13, 52, 128).
+    """
+    return np.stack([chunks(mel, config) for mel in mels_from_cache(arrays)])
