@@ -104,7 +104,7 @@ def _parallel(calls: Iterator[Any], n_jobs: int) -> Iterator[Heard]:
         )
         reports = pool(calls)
         try:
-            for heard in reports:  # not `yield from`, which would close `reports` before the warning is silenced
+            for heard in reports:  # noqa: UP028 - `yield from` would close `reports` before `finally`
                 yield heard
         finally:
             with warnings.catch_warnings():  # joblib advises against leaving early
