@@ -1,0 +1,305 @@
+"""Which container a file is, and where in it things lie: by content alone, never by the file's name.
+
+Offsets count bytes from the start of the file; an extent is ``(start, end)``, `end` excluded. Sizes that
+a file claims are never believed beyond the file's own end.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from tagger.files import read_at, size_of
+
+Extent = tuple[int, int]
+
+ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_MAGIC = {
+    b"fLaC": "flac",
+    b"MAC ": "ape",
+    b"wvpk": "wv",
+    b"MPCK": "mpc",
+    b"MP+": "mpc",
+    b"DSD ": "dsf",
+    b"TTA1": "tta",
+    b"TTA2": "tta",
+    ASF_HEADER: "wma",
+}
+_OGG_MAGIC = {
+    b"\x01vorbis": "ogg-vorbis",
+    b"OpusHead": "ogg-opus",
+    b"\x7fFLAC": "ogg-flac",
+    b"Speex   ": "ogg-speex",
+}
+# Still pictures in the same kind of file as MP4.
+_PICTURE_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"crx ", b"jp2 ", b"jpx ")
+
+_TABLE_LIMIT_BYTES = 1 << 26
+_SYNC_SEARCH_BYTES = 1 << 16
+_BITRATES = {
+    (3, 3): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (3, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (3, 1): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (2, 3): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (2, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (2, 1): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_SAMPLE_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+
+
+@dataclass(frozen=True, slots=True)
+class Trailer:
+    """The tags at the end of a file. `start` is where the first of them begins: the end of the audio."""
+
+    start: int
+    id3v1: int | None = None
+    """Offset of the 128 bytes of an ID3v1 tag."""
+    ape: Extent | None = None
+    """An APEv2 tag, its header (if it has one) included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a file is, and what lies around its body."""
+
+    container: str
+    """``"mp3"``, ``"flac"``, ``"ogg-vorbis"``…; empty where it is no kind of audio file known here."""
+    size_bytes: int
+    id3v2: Extent | None
+    """The first ID3v2 tag before the body, as the header claims and the file can hold."""
+    body: Extent
+    """The file without the ID3v2 and APEv2 tags in front and the tags behind."""
+    trailer: Trailer
+
+
+def layout(file: BinaryIO) -> Layout:
+    """Look at the beginning and the end of a file."""
+    size = size_of(file)
+    id3v2, start = _leading_tags(file, size)
+    # Only bare streams carry tags behind the body; elsewhere the last bytes may be audio that looks like one.
+    container = _sniff(file, start, size)
+    bare = container in ("mp3", "aac", "flac", "ape", "wv", "mpc", "tta")
+    trailer = trailing_tags(file, start, size) if bare else Trailer(size)
+    return Layout(container, size, id3v2, (start, trailer.start), trailer)
+
+
+def synchsafe(data: bytes) -> int:
+    """The number in bytes of 7 bits each, as in ID3v2 sizes."""
+    value = 0
+    for byte in data:
+        value = value << 7 | byte & 0x7F
+    return value
+
+
+def id3v2_length(header: bytes) -> int:
+    """Bytes an ID3v2 tag takes by its own 10-byte header, footer included; 0 where this is no such header."""
+    if (
+        len(header) < 10
+        or header[:3] != b"ID3"
+        or header[3] == 0xFF
+        or any(byte & 0x80 for byte in header[6:10])
+    ):
+        return 0
+    return 10 + synchsafe(header[6:10]) + (10 if header[3] >= 4 and header[5] & 0x10 else 0)
+
+
+def _leading_tags(file: BinaryIO, size: int) -> tuple[Extent | None, int]:
+    first, offset = None, 0
+    while True:
+        head = read_at(file, offset, 32)
+        length = id3v2_length(head)
+        if length and first is None:
+            first = (offset, min(offset + length, size))
+        if not length and len(head) == 32 and head[:8] == b"APETAGEX":
+            length = 32 + int.from_bytes(head[12:16], "little")
+        if not length:
+            return first, offset
+        offset = min(offset + length, size)
+
+
+def trailing_tags(file: BinaryIO, start: int, end: int) -> Trailer:
+    """Walk back from `end` over ID3v1, APEv2, Lyrics3 and appended ID3v2 tags, in any order."""
+    id3v1 = None
+    ape = None
+    if end - start >= 128 and read_at(file, end - 128, 3) == b"TAG":
+        end = id3v1 = end - 128
+        if end - start >= 227 and read_at(file, end - 227, 4) == b"TAG+":
+            end -= 227
+    while end - start >= 32:
+        foot = read_at(file, end - 32, 32)
+        length = 0
+        if foot[:8] == b"APETAGEX":
+            claimed = int.from_bytes(foot[12:16], "little")
+            length = claimed + (32 if foot[23] & 0x80 else 0)
+            if claimed >= 32 and length <= end - start and ape is None:
+                ape = (end - length, end)
+        elif foot[-9:] == b"LYRICS200" and foot[-15:-9].isdigit():
+            length = int(foot[-15:-9]) + 15
+        elif foot[-9:] == b"LYRICSEND":
+            at = read_at(file, max(start, end - 5109), min(5109, end - start)).rfind(b"LYRICSBEGIN")
+            length = min(5109, end - start) - at if at >= 0 else 0
+        elif foot[-10:-7] == b"3DI" and not any(byte & 0x80 for byte in foot[-4:]):
+            length = synchsafe(foot[-4:]) + 20
+        if not 0 < length <= end - start:
+            break
+        end -= length
+    return Trailer(end, id3v1, ape)
+
+
+def _sniff(file: BinaryIO, start: int, size: int) -> str:
+    head = read_at(file, start, 64)
+    for magic, name in _MAGIC.items():
+        if head.startswith(magic):
+            return name
+    if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
+        return "wav"
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return "aiff"
+    if head[4:8] == b"ftyp":
+        return "" if head[8:12] in _PICTURE_BRANDS else "mp4"
+    if head[:4] == b"OggS" and len(head) > 28:
+        packet = head[27 + head[26] :]
+        return next((name for magic, name in _OGG_MAGIC.items() if packet.startswith(magic)), "")
+    return _sniff_frames(file, start, size)
+
+
+def _sniff_frames(file: BinaryIO, start: int, size: int) -> str:
+    """MPEG audio or raw AAC: frames in a row, at once or after a little rubbish."""
+    data = read_at(file, start, _SYNC_SEARCH_BYTES + 8192)
+    whole = start + len(data) >= size
+    for length_of, name in ((mpeg_frame_length, "mp3"), (_adts_frame_length, "aac")):
+        at = data.find(b"\xff")
+        while 0 <= at < _SYNC_SEARCH_BYTES:
+            # Eleven set bits are soon found in anything: at a distance it takes more frames to be believed.
+            if _frames_in_row(data, at, length_of, whole, wanted=2 if at == 0 else 4):
+                return name
+            at = data.find(b"\xff", at + 1)
+    return ""
+
+
+def _frames_in_row(data: bytes, at: int, length_of: Callable[[bytes], int], whole: bool, wanted: int) -> bool:
+    first = data[at : at + 4]
+    for count in range(wanted):
+        head = data[at : at + 8]
+        length = length_of(head)
+        # Version, layer and sample rate are the same throughout a stream.
+        if not length or (head[1] ^ first[1]) & 0xFE or (head[2] ^ first[2]) & 0x0C:
+            # A file may be one frame long, or end in a broken one.
+            return count > 0 and whole and at >= len(data)
+        at += length
+    return True
+
+
+def mpeg_frame_length(head: bytes) -> int:
+    """Bytes of the MPEG audio frame (layers I to III) that begins with `head`; 0 where none does."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return 0
+    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
+    rate, sample_rate = head[2] >> 4, head[2] >> 2 & 3
+    if version == 1 or layer == 0 or rate in (0, 15) or sample_rate == 3:
+        return 0
+    bits = _BITRATES[3 if version == 3 else 2, layer][rate] * 1000
+    hz = _SAMPLE_RATES[version][sample_rate]
+    padding = head[2] >> 1 & 1
+    if layer == 3:
+        return (12 * bits // hz + padding) * 4
+    return (72 if layer == 1 and version != 3 else 144) * bits // hz + padding
+
+
+def _adts_frame_length(head: bytes) -> int:
+    if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0 or head[2] >> 2 & 15 > 12:
+        return 0
+    length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+    return length if length >= 7 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A chunk of RIFF or AIFF, a box of MP4, an object of ASF, a metadata block of FLAC."""
+
+    kind: bytes
+    start: int
+    """Offset of its own header."""
+    content: int
+    """Offset of its content."""
+    end: int
+    """Offset after its content, padding excluded: never past the file or the parent."""
+    complete: bool = True
+    """False where it claims more bytes than there are."""
+
+
+def iff_chunks(file: BinaryIO, start: int, size: int) -> Iterator[Chunk]:
+    """The chunks of a RIFF/RF64 WAVE or AIFF file whose 12-byte header is at `start`."""
+    head = read_at(file, start, 12)
+    order = ">" if head[:4] == b"FORM" else "<"
+    offset, wide = start + 12, 0
+    while offset + 8 <= size:
+        kind, length = struct.unpack(order + "4sI", read_at(file, offset, 8))
+        if kind == b"ds64" and length >= 16:
+            wide = struct.unpack("<Q", read_at(file, offset + 16, 8).ljust(8, b"\0"))[0]
+        if kind == b"data" and length == 0xFFFFFFFF and head[:4] != b"RIFF":
+            length = wide
+        end = offset + 8 + length
+        yield Chunk(kind, offset, offset + 8, min(end, size), end <= size)
+        offset = end + (length & 1)
+
+
+def boxes(file: BinaryIO, start: int, end: int) -> Iterator[Chunk]:
+    """The MP4 boxes between two offsets."""
+    while start + 8 <= end:
+        head = read_at(file, start, 16)
+        length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+        content = start + 8
+        if length == 1 and len(head) == 16:
+            length, content = int.from_bytes(head[8:16], "big"), start + 16
+        elif length == 0:
+            length = end - start
+        if length < content - start:
+            return
+        yield Chunk(kind, start, content, min(start + length, end), start + length <= end)
+        start += length
+
+
+def asf_objects(file: BinaryIO, start: int, end: int) -> Iterator[Chunk]:
+    """The ASF objects between two offsets."""
+    while start + 24 <= end:
+        head = read_at(file, start, 24)
+        length = int.from_bytes(head[16:24], "little")
+        if length < 24:
+            return
+        yield Chunk(head[:16], start, start + 24, min(start + length, end), start + length <= end)
+        start += length
+
+
+def flac_blocks(file: BinaryIO, start: int, end: int) -> Iterator[Chunk]:
+    """The metadata blocks of a FLAC stream whose ``fLaC`` is at `start`; `kind` is the type, one byte."""
+    offset, last = start + 4, False
+    while not last and offset + 4 <= end:
+        head = read_at(file, offset, 4)
+        last = bool(head[0] & 0x80)
+        stop = offset + 4 + int.from_bytes(head[1:], "big")
+        yield Chunk(bytes([head[0] & 0x7F]), offset, offset + 4, min(stop, end), stop <= end)
+        offset = stop
+
+
+def find_boxes(file: BinaryIO, parent: Chunk, *path: bytes) -> list[Chunk]:
+    """All boxes at a path of box names below `parent`."""
+    found = [parent]
+    for name in path:
+        found = [box for above in found for box in boxes(file, above.content, above.end) if box.kind == name]
+    return found
+
+
+def chunk_offsets(file: BinaryIO, box: Chunk) -> array[int]:
+    """The numbers in an ``stco`` or ``co64`` box: offsets in the file."""
+    offsets = array("Q" if box.kind == b"co64" else "I")
+    data = read_at(file, box.content + 8, min(box.end - box.content - 8, _TABLE_LIMIT_BYTES))
+    count = int.from_bytes(read_at(file, box.content + 4, 4), "big")
+    offsets.frombytes(data[: min(count, len(data) // offsets.itemsize) * offsets.itemsize])
+    if sys.byteorder == "little":
+        offsets.byteswap()
+    return offsets
