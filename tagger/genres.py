@@ -1,6 +1,6 @@
 """The model's labels and the names written to files: defaults, the user's own mapping, a whitelist.
 
-A *label* is what a model card calls a genre (``"hiphop"``); a *name* is what goes into a file (``"Hip-Hop"``).
+A *label* is what a model card calls a genre (``"hiphop"``), a *name* what goes into a file (``"Hip-Hop"``).
 Two spellings are the same genre when they differ only in case, spaces, hyphens and underscores.
 """
 
@@ -42,7 +42,7 @@ _UNWRITABLE_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
 
 
 def genre_key(name: str) -> str:
-    """What is equal for all spellings of a genre: ``"Hip Hop"``, ``"hip-hop"`` and ``"HipHop"`` share one key."""
+    """What all spellings of a genre share: ``"Hip Hop"``, ``"hip-hop"`` and ``"HipHop"`` have one key."""
     folded = unicodedata.normalize("NFKC", name).casefold().strip()
     return folded.translate(_IGNORED) or folded
 
@@ -88,8 +88,8 @@ def display_name(
     label
         As the model card has it.
     mapping
-        The user's own names by label, compared as in `same_genre`; an empty name means that this label is never
-        written. It goes before `DEFAULT_NAMES`.
+        The user's own names by label, compared as in `same_genre`; they go before `DEFAULT_NAMES`. An empty
+        name means that this label is never written.
     whitelist
         Where not empty, the only names that may be written; the spelling of the whitelist is the one used.
 
@@ -114,7 +114,8 @@ def display_name(
     problem = name_problem(name)
     if problem:
         raise ConfigError(
-            f"Genre {label!r}: the name {name!r} {problem}; give it another name under [genres] in the configuration."
+            f"Genre {label!r}: the name {name!r} {problem}; "
+            "give it another name under [genres] in the configuration."
         )
     name = name.strip()
     if whitelist:
@@ -123,7 +124,7 @@ def display_name(
 
 
 def unknown_labels(mapping: Mapping[str, str], labels: Iterable[str]) -> dict[str, str]:
-    """Labels of the user's `mapping` that no genre among `labels` answers to, so that a slip does not pass unseen.
+    """Labels of the user's `mapping` that are no genre of the model's `labels`, so that a slip is seen.
 
     Returns
     -------

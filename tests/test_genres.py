@@ -61,11 +61,12 @@ def test_whitelist_decides_and_spells() -> None:
         "Ro\udcffck",
         "17",
         "(17)",
-    ]
-    + ["RX", "x" * (MAX_NAME_CHARS + 1)],
+        "RX",
+        "x" * (MAX_NAME_CHARS + 1),
+    ],
 )
 def test_unwritable_names_are_refused_with_the_label_named(name: str) -> None:
-    with pytest.raises(ConfigError, match="^Genre 'pop': the name .*; give it another name") as caught:
+    with pytest.raises(ConfigError, match=r"^Genre 'pop': the name .*; give it another name") as caught:
         display_name("pop", {"pop": name})
     assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError):

@@ -1,0 +1,199 @@
+"""What each setting may be: one row per key, the check of its value and the reading of its text.
+
+A check takes what TOML gives (or click) and returns the value as `tagger.config.Config` holds it. What does
+not fit is a ValueError whose message ends a sentence that begins with the key: ``"is 'x', but must be …"``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from tagger.genres import genre_key, name_problem
+from tagger.tracks import WriteMode
+
+COVERAGES = ("full",)
+"""How much of a track is listened to."""
+HARDLINKS = ("refuse", "write")
+"""What becomes of a file with more than one name: writing gives this name a file of its own."""
+MAX_JOBS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How one key is read."""
+
+    check: Callable[[object], Any]
+    from_text: Callable[[str], object] = str
+    """The text of an environment variable, or a path as typed in a shell, as TOML would have given it; what
+    does not fit is handed on for the check to name."""
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _wrong(value: object, allowed: str) -> ValueError:
+    return ValueError(f"is {_shown(value)}, but must be {allowed}")
+
+
+# ---- checks
+
+
+def _number(low: float, high: float, allowed: str) -> Callable[[object], float]:
+    def check(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise _wrong(value, allowed)
+        return float(value)
+
+    return check
+
+
+def _jobs(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_JOBS:
+        raise _wrong(value, f"a whole number from 1 to {MAX_JOBS}, or 0 for all cores")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(value, "true or false")
+    return value
+
+
+def _one_of(allowed: tuple[str, ...]) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or value not in allowed:
+            raise _wrong(value, " or ".join(repr(choice) for choice in allowed))
+        return value
+
+    return check
+
+
+def _mode(value: object) -> WriteMode:
+    return WriteMode(_one_of(tuple(mode.value for mode in WriteMode))(value))
+
+
+def _text(value: object, allowed: str) -> str:
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise _wrong(value, allowed)
+    return value
+
+
+def _texts(value: object, allowed: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise _wrong(value, allowed)
+    return tuple(_text(item, allowed) for item in value)
+
+
+def _full_path(text: str) -> Path:
+    """`text` with ``~`` put in. Relative paths are refused: cron starts elsewhere than a terminal."""
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"is {_shown(text)}, but there is no such home directory") from None
+    if not path.is_absolute():
+        raise _wrong(text, "a full path, or begin with ~")
+    return path
+
+
+def _file(value: object) -> Path:
+    return _full_path(_text(str(value) if isinstance(value, Path) else value, "the path of a file"))
+
+
+def _folders(value: object) -> tuple[bytes, ...]:
+    if isinstance(value, tuple) and all(isinstance(item, bytes) for item in value):
+        return value  # from the command line, where a shell has already made them what they are
+    return tuple(os.fsencode(_full_path(text)) for text in _texts(value, "a list of paths of folders"))
+
+
+def _model(value: object) -> str:
+    text = _text(value, "the name of a model or the path of its directory")
+    return str(_full_path(text)) if _is_path(text) else text
+
+
+def _patterns(value: object) -> tuple[str, ...]:
+    return _texts(value, "a list of gitignore patterns")
+
+
+def _names(value: object) -> tuple[str, ...]:
+    names = _texts(value, "a list of genre names")
+    for name in names:
+        if problem := name_problem(name):
+            raise ValueError(f"has the name {_shown(name)}, which {problem}")
+    return tuple(name.strip() for name in names)
+
+
+def _names_by_label(value: object) -> Mapping[str, str]:
+    if not isinstance(value, Mapping):
+        raise _wrong(value, "a table of names, such as hiphop = 'Rap'")
+    labels: dict[str, str] = {}
+    for label, name in value.items():
+        if not isinstance(name, str):
+            raise ValueError(f"has {_shown(name)} for {label!r}, but must have a name in quotes")
+        if name.strip() and (problem := name_problem(name)):
+            raise ValueError(f"has the name {_shown(name)} for {label!r}, which {problem}")
+        twin = labels.setdefault(genre_key(label), label)
+        if twin != label:
+            raise ValueError(f"has {twin!r} and {label!r}, which are the same genre")
+    return MappingProxyType({label: name.strip() for label, name in value.items()})
+
+
+# ---- text of an environment variable
+
+
+def _scalar(text: str) -> object:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _is_path(text: str) -> bool:
+    return os.sep in text or "/" in text or text.startswith("~")
+
+
+def _from_here(text: str) -> str:
+    """A path as typed in a shell: relative to the current directory."""
+    return text if text.startswith("~") else str(Path(text).absolute())
+
+
+def _items(separator: str) -> Callable[[str], list[str]]:
+    return lambda text: [item.strip() for item in text.split(separator) if item.strip()]
+
+
+def _pairs(text: str) -> object:
+    pairs = [item.partition("=") for item in _items(",")(text)]
+    return {label.strip(): name for label, _, name in pairs} if all(sign for _, sign, _ in pairs) else text
+
+
+_PROBABILITY = Setting(_number(0.0, 1.0, "a number from 0 to 1"), _scalar)
+
+SETTINGS: Mapping[str, Setting] = MappingProxyType(
+    {
+        "paths": Setting(
+            _folders, lambda text: [_from_here(item) for item in text.split(os.pathsep) if item]
+        ),
+        "db": Setting(_file, _from_here),
+        "model": Setting(_model, lambda text: _from_here(text) if _is_path(text) else text),
+        "jobs": Setting(_jobs, _scalar),
+        "mode": Setting(_mode),
+        "threshold": _PROBABILITY,
+        "margin": _PROBABILITY,
+        "preserve_mtime": Setting(_flag, _scalar),
+        "hardlinks": Setting(_one_of(HARDLINKS)),
+        "coverage": Setting(_one_of(COVERAGES)),
+        "time_limit_s": Setting(_number(1.0, 86_400.0, "a number of seconds from 1 to 86400"), _scalar),
+        "ignore": Setting(_patterns, _items("\n")),
+        "genres": Setting(_names_by_label, _pairs),
+        "whitelist": Setting(_names, _items(",")),
+    }
+)
+"""By the name of the key, which is also that of the field of `tagger.config.Config`."""

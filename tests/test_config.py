@@ -1,0 +1,263 @@
+"""Configuration: the order of the sources, and one clear sentence for every mistake."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagger.config import Config, default_config_path, load_config
+from tagger.errors import ConfigError
+from tagger.settings import SETTINGS
+from tagger.tracks import WriteMode
+
+FULL = """
+paths = ["/music", "~/more"]
+db = "~/tagger.db"
+model = "gtzan"
+jobs = 3
+mode = "append"
+threshold = 0.5
+margin = 0
+preserve_mtime = true
+hardlinks = "write"
+coverage = "full"
+time_limit_s = 120
+ignore = ["*.live.mp3", "/Audiobooks/"]
+whitelist = ["Rock", "Rap"]
+
+[genres]
+hiphop = "Rap"
+disco = ""
+"""
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "cfg"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "my.toml"
+
+
+def test_a_key_for_every_field_and_a_field_for_every_key() -> None:
+    assert set(SETTINGS) == {field.name for field in dataclasses.fields(Config)}
+
+
+def test_nothing_said_gives_the_defaults(tmp_path: Path) -> None:
+    config = load_config(None, {})
+    assert config == Config()
+    assert config.mode is WriteMode.MISSING and config.jobs == 0 and config.threshold is None
+    if sys.platform == "linux":
+        assert config.db == tmp_path / "data" / "tagger" / "tagger.db"
+
+
+def test_every_key_from_a_file(file: Path, tmp_path: Path) -> None:
+    file.write_text(FULL)
+    config = load_config(file, {})
+    assert config == Config(
+        paths=(b"/music", str(tmp_path / "home" / "more").encode()),
+        db=tmp_path / "home" / "tagger.db",
+        model="gtzan",
+        jobs=3,
+        mode=WriteMode.APPEND,
+        threshold=0.5,
+        margin=0.0,
+        preserve_mtime=True,
+        hardlinks="write",
+        coverage="full",
+        time_limit_s=120.0,
+        ignore=("*.live.mp3", "/Audiobooks/"),
+        whitelist=("Rock", "Rap"),
+        genres={"hiphop": "Rap", "disco": ""},
+    )
+
+
+def test_every_key_from_the_environment_goes_before_the_file(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(FULL)
+    monkeypatch.chdir(tmp_path)
+    env = {
+        "TAGGER_PATHS": "/a:b\udcff",
+        "TAGGER_DB": "x.db",
+        "TAGGER_MODEL": "./mine",
+        "TAGGER_JOBS": "8",
+        "TAGGER_MODE": "own",
+        "TAGGER_THRESHOLD": "0.25",
+        "TAGGER_MARGIN": "1",
+        "TAGGER_PRESERVE_MTIME": "false",
+        "TAGGER_HARDLINKS": "refuse",
+        "TAGGER_COVERAGE": "full",
+        "TAGGER_TIME_LIMIT_S": "30",
+        "TAGGER_IGNORE": "*.wav\nold/",
+        "TAGGER_GENRES": "hiphop=Hip Hop, metal=",
+        "TAGGER_WHITELIST": "Metal, Jazz",
+    }
+    assert set(env) == {f"TAGGER_{key.upper()}" for key in SETTINGS}
+    here = str(tmp_path).encode()
+    assert load_config(file, env) == Config(
+        paths=(b"/a", here + b"/b\xff"),
+        db=tmp_path / "x.db",
+        model=str(tmp_path / "mine"),
+        jobs=8,
+        mode=WriteMode.OWN,
+        threshold=0.25,
+        margin=1.0,
+        time_limit_s=30.0,
+        ignore=("*.wav", "old/"),
+        genres={"hiphop": "Hip Hop", "metal": ""},
+        whitelist=("Metal", "Jazz"),
+    )
+
+
+def test_options_go_before_everything(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text("jobs = 3\nmode = 'append'\n")
+    monkeypatch.chdir(tmp_path)
+    config = load_config(file, {"TAGGER_JOBS": "4", "TAGGER_THRESHOLD": "0.2"})
+    given = config.with_options(jobs=5, mode=None, paths=(b"x\xff",), ignore=(), db=Path("y.db"), model="./m")
+    assert (given.jobs, given.mode, given.threshold) == (5, WriteMode.APPEND, 0.2)
+    assert given.paths == (b"x\xff",)
+    assert (given.db, given.model) == (tmp_path / "y.db", str(tmp_path / "m"))
+    with pytest.raises(
+        ConfigError, match=r"^Option --time-limit-s is 0, but must be a number of seconds from 1"
+    ):
+        config.with_options(time_limit_s=0)
+
+
+def test_the_environment_names_the_file(file: Path) -> None:
+    file.write_text("jobs = 7\n")
+    assert load_config(None, {"TAGGER_CONFIG": str(file)}).jobs == 7
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        load_config(None, {"TAGGER_CONFIG": str(file) + "x"})
+
+
+def test_the_file_in_the_default_place_is_read() -> None:
+    default_config_path().parent.mkdir(parents=True)
+    default_config_path().write_text("jobs = 2\n")
+    assert load_config(None, {}).jobs == 2
+    assert load_config(None, {"TAGGER_JOBS": ""}).jobs == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("jbos = 3", r"unknown key 'jbos'; did you mean 'jobs'\?$"),
+        ("preserve-mtime = true", r"unknown key 'preserve-mtime'; did you mean 'preserve_mtime'\?$"),
+        ("zzz = 3", r"unknown key 'zzz'; the keys are coverage, db, .*whitelist\.$"),
+        (
+            "jobs = 'many'",
+            r"jobs is 'many', but must be a whole number from 1 to 1024, or 0 for all cores\.$",
+        ),
+        ("jobs = true", "jobs is True, but"),
+        ("jobs = -1", "jobs is -1, but"),
+        ("jobs = 1.5", "jobs is 1.5, but"),
+        ("mode = 'replace'", "mode is 'replace', but must be 'missing' or 'append' or 'overwrite' or 'own'"),
+        ("mode = ['own']", "mode is .*, but must be 'missing'"),
+        ("threshold = 1.2", r"threshold is 1\.2, but must be a number from 0 to 1\.$"),
+        ("threshold = nan", "threshold is nan, but"),
+        ("margin = '0.1'", r"margin is '0\.1', but"),
+        ("preserve_mtime = 1", "preserve_mtime is 1, but must be true or false"),
+        ("hardlinks = true", "hardlinks is True, but must be 'refuse' or 'write'"),
+        ("coverage = 'half'", "coverage is 'half', but must be 'full'"),
+        ("time_limit_s = 0.5", "time_limit_s is 0.5, but must be a number of seconds from 1 to 86400"),
+        ("db = 5", "db is 5, but must be the path of a file"),
+        ("db = 'x.db'", r"db is 'x\.db', but must be a full path, or begin with ~"),
+        ("db = '~nobody-of-that-name/x'", "but there is no such home directory"),
+        ('db = "/a\\u0000b"', r"db is '/a\\x00b', but"),
+        ("model = ''", "model is '', but must be the name of a model or the path"),
+        ("model = 'models/x'", "model is 'models/x', but must be a full path"),
+        ("paths = '/music'", "paths is '/music', but must be a list of paths of folders"),
+        ("paths = ['music']", "paths is 'music', but must be a full path"),
+        ("paths = [3]", "paths is 3, but must be a list of paths of folders"),
+        ("ignore = '*.wav'", r"ignore is '\*\.wav', but must be a list of gitignore patterns"),
+        ("whitelist = ['Rock/Pop']", "whitelist has the name 'Rock/Pop', which contains '/'"),
+        ("genres = ['Rap']", "genres is .*, but must be a table of names"),
+        ("[genres]\nhiphop = 'Rap;Soul'", "genres has the name 'Rap;Soul' for 'hiphop', which contains ';'"),
+        ("[genres]\nhiphop = 3", "genres has 3 for 'hiphop', but must have a name in quotes"),
+        ("[genres]\nhiphop = 'Rap'\nHip-Hop = 'B'", "genres has 'hiphop' and 'Hip-Hop', which are the same"),
+        ("[genres]\njobs = 3", r"'jobs' stands below \[genres\]; move it above that line\.$"),
+        ("jobs = \n", r"is not valid TOML: .*line 1"),
+        ("jobs = 1\njobs = 2\n", r"is not valid TOML: .*line 2"),
+        ("jobs = " + "1" * 5000, "is not valid TOML"),
+        ("ignore = " + "[" * 5000, "is not valid TOML"),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_file_and_key(file: Path, text: str, said: str) -> None:
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=said) as caught:
+        load_config(file, {})
+    message = str(caught.value)
+    assert message.startswith(f"{file}: ")
+    assert "\n" not in message and len(message) < 400
+
+
+def test_files_that_are_no_configuration(file: Path, tmp_path: Path) -> None:
+    file.write_bytes(b"# ok\n# caf\xe9\n")
+    with pytest.raises(ConfigError, match="line 2 is not UTF-8 text"):
+        load_config(file, {})
+    file.write_bytes(b"#" * (2 << 20))
+    with pytest.raises(ConfigError, match="is larger than"):
+        load_config(file, {})
+    with pytest.raises(ConfigError, match=r"no such configuration file\.$"):
+        load_config(tmp_path / "none.toml", {})
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load_config(tmp_path, {})
+
+
+def test_a_byte_order_mark_is_no_mistake(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbfjobs = 9\r\n")
+    assert load_config(file, {}).jobs == 9
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "said"),
+    [
+        ("TAGGER_JOBS", "many", "^TAGGER_JOBS is 'many', but must be a whole number"),
+        ("TAGGER_JOBS", "9" * 5000, "^TAGGER_JOBS is .*, but must be"),
+        ("TAGGER_THRESHOLD", "nan", "^TAGGER_THRESHOLD is nan, but"),
+        ("TAGGER_PRESERVE_MTIME", "yes", "^TAGGER_PRESERVE_MTIME is 'yes', but must be true or false"),
+        ("TAGGER_GENRES", "hiphop", "^TAGGER_GENRES is 'hiphop', but must be a table of names"),
+        ("TAGGER_GENRE", "hiphop=Rap", r"^TAGGER_GENRE: unknown variable; did you mean 'TAGGER_GENRES'\?$"),
+    ],
+)
+def test_a_mistake_in_the_environment_names_the_variable(variable: str, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_config(None, {variable: text})
+
+
+def test_other_programs_variables_are_left_alone() -> None:
+    assert load_config(None, {"TAGGER_TEST_DATA": "/x", "TAGGERS": "3", "OTHER": "y"}) == Config()
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(sorted(SETTINGS)), _VALUES)
+def test_whatever_the_value_only_a_config_error_leaves(key: str, value: object) -> None:
+    try:
+        Config(db=Path("/x")).with_options(**{key: value if key not in ("db", "model") else str(value)})
+    except ConfigError as error:
+        assert str(error).startswith("Option --") and "\n" not in str(error)
+
+
+def test_importing_the_configuration_is_light() -> None:
+    code = (
+        "import sys, tagger.config, tagger.genres; "
+        "print([m for m in ('platformdirs', 'numpy', 'click', 'librosa', 'mutagen') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
