@@ -1,0 +1,238 @@
+"""Questions to the database that change nothing: tracks by path, filter and text, runs, edits, figures."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from tagger import columns, rows
+from tagger.database import explain
+from tagger.filters import EVERYTHING, TrackFilter, below
+from tagger.rows import (
+    RUN_COLUMNS,
+    TRACK_COLUMNS,
+    ErrorGroup,
+    OutcomeRow,
+    RunRow,
+    Summary,
+    TrackRow,
+)
+from tagger.tracks import FAILURES, Status, TrackAnalysis
+
+Order = Literal[
+    "path", "artist", "album", "title", "genre", "confidence", "-confidence", "duration", "-updated", "id"
+]
+
+_ORDERS: Mapping[str, str] = {
+    "path": "path",
+    "artist": "artist COLLATE NOCASE, album COLLATE NOCASE, path",
+    "album": "album COLLATE NOCASE, path",
+    "title": "title COLLATE NOCASE, path",
+    "genre": "genre, path",
+    "confidence": "confidence, path",
+    "-confidence": "confidence DESC, path",
+    "duration": "duration_s, path",
+    "-updated": "updated_ns DESC, id DESC",
+    "id": "id",
+}
+_BATCH = 500
+_FAILED = ", ".join(f"'{status}'" for status in sorted(FAILURES))
+
+
+class Library:
+    """Reads; `Store` adds the writing.
+
+    Every method raises StoreError when the database cannot be read.
+    """
+
+    def __init__(self, conn: sqlite3.Connection, name: str) -> None:
+        self._conn = conn
+        self._name = name
+
+    def _all(self, sql: str, params: Sequence[object] = ()) -> list[Any]:
+        try:
+            return self._conn.execute(sql, params).fetchall()
+        except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
+            if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)):
+                raise  # a bug of ours
+            raise explain(error, self._name) from error
+
+    def _one(self, sql: str, params: Sequence[object] = ()) -> Any:
+        found = self._all(sql, params)
+        return found[0] if found else None
+
+    def find(self, path: bytes) -> TrackRow | None:
+        """Track at a path."""
+        row = self._one(f"SELECT {TRACK_COLUMNS} FROM tracks WHERE path = ?", (path,))
+        return None if row is None else rows.track_row(row)
+
+    def find_many(self, paths: Sequence[bytes]) -> dict[bytes, TrackRow]:
+        """Tracks at these paths, by path; unknown paths are left out."""
+        found: dict[bytes, TrackRow] = {}
+        for start in range(0, len(paths), _BATCH):
+            batch = paths[start : start + _BATCH]
+            marks = ", ".join("?" * len(batch))
+            for row in self._all(f"SELECT {TRACK_COLUMNS} FROM tracks WHERE path IN ({marks})", batch):
+                track = rows.track_row(row)
+                found[track.path] = track
+        return found
+
+    def track(self, track_id: int) -> TrackRow | None:
+        """Track of an id; ids are never used twice."""
+        row = self._one(f"SELECT {TRACK_COLUMNS} FROM tracks WHERE id = ?", (track_id,))
+        return None if row is None else rows.track_row(row)
+
+    def digests_for_size(self, size_bytes: int, model_id: str) -> frozenset[bytes]:
+        """Digests this model has analysed in files of a size: a copy or a moved file is among them."""
+        return frozenset(
+            row[0]
+            for row in self._all(
+                "SELECT digest FROM tracks WHERE size_bytes = ? AND model_id = ? AND digest IS NOT NULL",
+                (size_bytes, model_id),
+            )
+        )
+
+    def analysis(self, track_id: int) -> TrackAnalysis | None:
+        """What the model (`TrackRow.model_id`) heard; None where it did not listen."""
+        row = self._one(
+            "SELECT a.activations, a.n_chunks, a.n_genres, a.embedding, "
+            "t.duration_s, t.analysed_s, t.short, t.abstain "
+            "FROM analyses AS a JOIN tracks AS t ON t.id = a.track_id WHERE a.track_id = ?",
+            (track_id,),
+        )
+        if row is None:
+            return None
+        return TrackAnalysis(
+            activations=columns.activations_from_blob(*row[:3]),
+            embedding=columns.embedding_from_blob(row[3]),
+            duration_s=row[4] or 0.0,
+            analysed_s=row[5] or 0.0,
+            short=bool(row[6]),
+            abstain=row[7],
+        )
+
+    def analysis_of_digest(self, digest: bytes, model_id: str) -> TrackAnalysis | None:
+        """What this model heard in a track of that coded audio, whichever file it is in."""
+        row = self._one(
+            "SELECT id FROM tracks WHERE digest = ? AND model_id = ? ORDER BY id LIMIT 1", (digest, model_id)
+        )
+        return None if row is None else self.analysis(row[0])
+
+    def list_tracks(
+        self,
+        which: TrackFilter = EVERYTHING,
+        *,
+        order: Order = "path",
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[TrackRow]:
+        """Tracks, sorted. See `iter_tracks` for all of a large library."""
+        where, params = which.where()
+        found = self._all(
+            f"SELECT {TRACK_COLUMNS} FROM tracks WHERE {where} ORDER BY {_ORDERS[order]} LIMIT ? OFFSET ?",
+            (*params, -1 if limit is None else limit, offset),
+        )
+        return [rows.track_row(row) for row in found]
+
+    def count_tracks(self, which: TrackFilter = EVERYTHING) -> int:
+        """How many tracks `list_tracks` has without a limit."""
+        where, params = which.where()
+        return int(self._one(f"SELECT count(*) FROM tracks WHERE {where}", params)[0])
+
+    def iter_tracks(self, which: TrackFilter = EVERYTHING) -> Iterator[TrackRow]:
+        """Tracks in the order they came to be known; the database may be written meanwhile."""
+        where, params = which.where()
+        last = 0
+        while True:
+            found = self._all(
+                f"SELECT {TRACK_COLUMNS} FROM tracks WHERE {where} AND id > ? ORDER BY id LIMIT {_BATCH}",
+                (*params, last),
+            )
+            if not found:
+                return
+            yield from map(rows.track_row, found)
+            last = found[-1][0]
+
+    def tracks_under(self, folder: bytes) -> Iterator[TrackRow]:
+        """Tracks below a folder that are not missing, as `iter_tracks` gives them."""
+        return self.iter_tracks(TrackFilter(folder=folder, missing=False))
+
+    def missing_share(self, folder: bytes, seen_ids: set[int]) -> tuple[int, int]:
+        """How many tracks were present below a scanned folder, and how many of these the scan did not see.
+
+        When most have vanished the disk is rather not mounted: ask before `Store.mark_missing`.
+
+        Returns
+        -------
+        n_known, n_vanished : int
+        """
+        known = self._all(
+            "SELECT id FROM tracks WHERE path >= ? AND path < ? AND missing_since_ns IS NULL", below(folder)
+        )
+        return len(known), sum(row[0] not in seen_ids for row in known)
+
+    def runs(self, limit: int | None = 20) -> list[RunRow]:
+        """Runs, the latest first."""
+        found = self._all(
+            f"SELECT {RUN_COLUMNS} FROM runs ORDER BY id DESC LIMIT ?", (-1 if limit is None else limit,)
+        )
+        return [rows.run_row(row) for row in found]
+
+    def run(self, run_id: int) -> RunRow | None:
+        """One run."""
+        row = self._one(f"SELECT {RUN_COLUMNS} FROM runs WHERE id = ?", (run_id,))
+        return None if row is None else rows.run_row(row)
+
+    def outcomes(
+        self, run_id: int, *, status: Status | None = None, limit: int | None = None, offset: int = 0
+    ) -> list[OutcomeRow]:
+        """Outcomes of a run, but for tracks that stayed unchanged, by path."""
+        found = self._all(
+            "SELECT o.run_id, o.track_id, t.path, o.status, o.reason, o.genre, o.confidence, o.before, "
+            "o.after FROM outcomes AS o JOIN tracks AS t ON t.id = o.track_id "
+            "WHERE o.run_id = ? AND (? IS NULL OR o.status = ?) ORDER BY t.path LIMIT ? OFFSET ?",
+            (run_id, *[None if status is None else status.value] * 2, -1 if limit is None else limit, offset),
+        )
+        return [rows.outcome_row(row) for row in found]
+
+    def errors(self, *, paths_each: int = 20) -> list[ErrorGroup]:
+        """Tracks whose last outcome was a failure, by status and reason, the largest group first."""
+        found = self._all(
+            "SELECT status, reason, path, count(*) OVER (PARTITION BY status, reason) AS n FROM tracks "
+            f"WHERE status IN ({_FAILED}) AND missing_since_ns IS NULL ORDER BY n DESC, status, reason, path"
+        )
+        groups: dict[tuple[str, str], tuple[int, list[bytes]]] = {}
+        for status, reason, path, n in found:
+            paths = groups.setdefault((status, reason), (n, []))[1]
+            if len(paths) < paths_each:
+                paths.append(path)
+        return [
+            ErrorGroup(Status(status), reason, n, tuple(paths))
+            for (status, reason), (n, paths) in groups.items()
+        ]
+
+    def summary(self, model_id: str | None = None) -> Summary:
+        """The library in figures; `n_stale` counts tracks analysed with another model than `model_id`."""
+
+        def counts(column: str) -> dict[str, int]:
+            return dict(
+                self._all(
+                    f"SELECT coalesce({column}, ''), count(*) AS n FROM tracks "
+                    f"WHERE missing_since_ns IS NULL GROUP BY {column} ORDER BY n DESC, 1"
+                )
+            )
+
+        by_status, by_genre, by_model = counts("status"), counts("genre"), counts("model_id")
+        by_genre.pop("", None)
+        by_model.pop("", None)
+        last = self.runs(1)
+        return Summary(
+            n_tracks=sum(by_status.values()),
+            n_missing=self._one("SELECT count(*) FROM tracks WHERE missing_since_ns IS NOT NULL")[0],
+            n_stale=0 if model_id is None else sum(n for model, n in by_model.items() if model != model_id),
+            by_status=by_status,
+            by_genre=by_genre,
+            by_model=by_model,
+            last_run=last[0] if last else None,
+        )

@@ -1,0 +1,297 @@
+"""The database: what was heard, decided, written and said about every track. SQLite through sqlite-utils.
+
+One process writes at a time, others read meanwhile. Everything that belongs to one track is written in one
+transaction, which begins by taking the write lock: a deferred one fails at once beside another writer.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Self
+
+from sqlite_utils import Database
+
+from tagger.catalogue import Catalogue
+from tagger.columns import plain, to_json
+from tagger.database import connect, empty_log, explain, tidy_sidecars
+from tagger.errors import StoreError
+from tagger.filters import EVERYTHING, TrackFilter
+from tagger.library import Order
+from tagger.rows import (
+    EditRow,
+    ErrorGroup,
+    LabelRow,
+    LabelSource,
+    OutcomeRow,
+    RunKind,
+    RunRow,
+    RunState,
+    Summary,
+    TrackRow,
+)
+from tagger.tracks import Outcome, Status, display
+
+__all__ = [
+    "EVERYTHING",
+    "EditRow",
+    "ErrorGroup",
+    "LabelRow",
+    "Order",
+    "OutcomeRow",
+    "RunRow",
+    "Store",
+    "Summary",
+    "TrackFilter",
+    "TrackRow",
+]
+
+
+class Store(Catalogue):
+    """An open database; a context manager that closes it.
+
+    Writing methods raise StoreError when the database cannot be written. They join the transaction they are
+    called in; see `transaction`.
+    """
+
+    def __init__(
+        self,
+        conn: sqlite3.Connection,
+        name: str,
+        *,
+        path: bytes | None,
+        read_only: bool,
+        notices: Sequence[str],
+    ) -> None:
+        super().__init__(conn, name)
+        # No plug-ins: they may change the connection. Triggers need not fire one another.
+        self._db = Database(conn, recursive_triggers=False, execute_plugins=False)
+        self._tidy_path = path if read_only else None
+        self.read_only = read_only
+        self.notices = tuple(notices)
+        """Sentences for the user about how the database could be opened."""
+
+    @classmethod
+    def open(
+        cls,
+        path: bytes | str | os.PathLike[str] | None,
+        *,
+        read_only: bool = False,
+        busy_timeout_s: float = 30.0,
+    ) -> Self:
+        """Open a database, making or migrating it where it is to be written.
+
+        Parameters
+        ----------
+        path : path or None
+            The file; its folder is made. None: a database in memory that is gone with the process.
+        read_only : bool
+            Change nothing and create nothing; works beside a running writer.
+        busy_timeout_s : float
+            How long to wait for another writer, in seconds.
+
+        Raises
+        ------
+        StoreError
+            The database is missing (`read_only`), not ours, newer than this program or damaged; it is
+            as it was.
+        """
+        where = None if path is None else os.path.abspath(os.fsencode(path))
+        conn, notices = connect(where, read_only=read_only, busy_timeout_s=busy_timeout_s)
+        name = "in memory" if where is None else display(where)
+        return cls(conn, name, path=where, read_only=read_only and where is not None, notices=notices)
+
+    def close(self) -> None:
+        """Close the database. A second call does nothing."""
+        if not self.read_only:
+            empty_log(self._conn)
+        self._conn.close()
+        if self._tidy_path is not None:
+            tidy_sidecars(self._tidy_path)
+            self._tidy_path = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written inside is written, or nothing is.
+
+        Inside another transaction it is a part of that one: it fails alone, and is committed with the whole.
+
+        Raises
+        ------
+        StoreError
+            The database cannot be written.
+        """
+        if self.read_only:
+            raise StoreError(f"The database {self._name} is open for reading only.")
+        try:
+            if self._conn.in_transaction:
+                with self._db.atomic():
+                    yield
+                return
+            self._conn.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._conn.execute("COMMIT")
+            except BaseException:
+                self._db.rollback()
+                raise
+        except sqlite3.Error as error:
+            if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)):
+                raise  # a bug of ours
+            raise explain(error, self._name) from error
+
+    def _insert(self, table: str, fields: Mapping[str, object]) -> int:
+        record = {name: plain(value) for name, value in fields.items()}
+        row_id = self._db.table(table).insert(record).last_pk
+        assert isinstance(row_id, int)
+        return row_id
+
+    def _update(self, table: str, row_id: int, fields: Mapping[str, object]) -> None:
+        self._db.table(table).update(row_id, {name: plain(value) for name, value in fields.items()})
+
+    # --- runs ---
+
+    def begin_run(
+        self, kind: RunKind, *, model_id: str | None, options: Mapping[str, object], version: str
+    ) -> int:
+        """Record the start of a run, and as interrupted those that never recorded their end.
+
+        The caller holds the lock of runs: no other is going on.
+
+        Parameters
+        ----------
+        options : mapping
+            Of JSON's types, for people to read.
+        version : str
+            Of the program.
+
+        Returns
+        -------
+        int
+            The run's id.
+        """
+        with self.transaction():
+            self._db.execute("UPDATE runs SET state = 'interrupted' WHERE state = 'running'")
+            return self._insert(
+                "runs",
+                {
+                    "kind": kind,
+                    "state": "running",
+                    "started_ns": time.time_ns(),
+                    "version": version,
+                    "model_id": model_id,
+                    "options": to_json(dict(options)),
+                    "counts": "{}",
+                },
+            )
+
+    def finish_run(
+        self,
+        run_id: int,
+        *,
+        state: RunState,
+        exit_code: int,
+        counts: Mapping[str, int],
+        tracks_per_s: float | None = None,
+    ) -> None:
+        """Record how a run ended; `counts` are the tracks by status."""
+        with self.transaction():
+            self._update(
+                "runs",
+                run_id,
+                {
+                    "state": state,
+                    "ended_ns": time.time_ns(),
+                    "exit_code": exit_code,
+                    "counts": to_json({str(key): int(n) for key, n in counts.items()}),
+                    "tracks_per_s": tracks_per_s,
+                },
+            )
+
+    def set_outcome(self, run_id: int, track_id: int, outcome: Outcome, *, settings_key: str) -> None:
+        """Record how a track ended a run.
+
+        Parameters
+        ----------
+        settings_key : str
+            Hash of the settings that decided: under others the track must be decided on again.
+        """
+        with self.transaction():
+            self._update(
+                "tracks",
+                track_id,
+                {
+                    "status": outcome.status.value,
+                    "reason": outcome.reason,
+                    "settings_key": settings_key,
+                    "run_id": run_id,
+                    "updated_ns": time.time_ns(),
+                },
+            )
+            if outcome.status is Status.UNCHANGED:
+                return  # the run's counts have it: a line for every track of every night would be too much
+            record = {
+                "run_id": run_id,
+                "track_id": track_id,
+                "status": outcome.status.value,
+                "reason": outcome.reason,
+                "genre": outcome.genre,
+                "confidence": outcome.confidence,
+                "before": to_json(outcome.before),
+                "after": to_json(outcome.after),
+            }
+            self._db.table("outcomes").upsert(
+                {name: plain(value) for name, value in record.items()}, pk=("run_id", "track_id")
+            )
+
+    # --- labels and care ---
+
+    def add_label(self, track_id: int, genre: str, source: LabelSource) -> None:
+        """Record a genre that a person, an import or the file's own tags give a track."""
+        with self.transaction():
+            track = self.track(track_id)
+            if track is None:
+                raise ValueError(f"there is no track {track_id}")
+            self._db.execute(
+                "INSERT INTO labels (track_id, path, genre, source, at_ns) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (track_id, source, genre) DO UPDATE SET at_ns = excluded.at_ns",
+                (track_id, track.path, plain(genre), source, time.time_ns()),
+            )
+
+    def labels(self, source: LabelSource | None = None) -> list[LabelRow]:
+        """Labels in the order they were given."""
+        found = self._all(
+            "SELECT track_id, path, genre, source, at_ns FROM labels WHERE (? IS NULL OR source = ?) "
+            "ORDER BY at_ns, id",
+            (source, source),
+        )
+        return [LabelRow(*row) for row in found]
+
+    def integrity_check(self) -> list[str]:
+        """Examine the whole database; takes seconds on a large one.
+
+        Returns
+        -------
+        list of str
+            What is wrong, empty where nothing is.
+        """
+        problems = [str(row[0]) for row in self._all("PRAGMA integrity_check") if row[0] != "ok"]
+        problems += [
+            f"a row of {row[0]} refers to a row of {row[2]} that is gone"
+            for row in self._all("PRAGMA foreign_key_check")
+        ]
+        if not self.read_only:  # the search index is examined by a command that counts as writing
+            try:
+                self._conn.execute("INSERT INTO tracks_fts (tracks_fts, rank) VALUES ('integrity-check', 1)")
+            except sqlite3.DatabaseError as error:
+                problems.append(f"the search index does not match the tracks ({error})")
+        return problems
