@@ -1,0 +1,77 @@
+"""The one flow: scan, listen, decide, plan, write, remember. `run_batch` reads from top to bottom.
+
+The parent process alone writes files and the database; the workers only listen. Each track is committed by
+itself, so that a run may be stopped at any moment and the next one does the rest.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from tagger.classify import listen
+from tagger.conclude import Run
+from tagger.job import Report, RunOptions, RunSummary
+from tagger.model import ModelCard
+from tagger.pool import listen_all
+from tagger.scan import scan
+from tagger.store import Store
+from tagger.tracks import ListenTask, Track
+from tagger.writing import settle_unfinished
+
+
+def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report) -> RunSummary:
+    """Scan the roots, listen to what is new or changed, write genres, remember everything.
+
+    Every track found ends with exactly one `Outcome` given to `report`. After a KeyboardInterrupt the workers
+    are stopped, the run is recorded as interrupted, and the exception goes on.
+
+    Parameters
+    ----------
+    store
+        Open for writing, unless this is a dry run; the caller holds the lock (`tagger.job.run_lock`).
+    card
+        Of the model in ``options.model_dir``, which has been loaded once and so is known to be sound.
+
+    Raises
+    ------
+    StoreError
+        The database cannot be read or written any more.
+    """
+    if not options.dry_run:
+        settle_unfinished(store)
+    with Run(store, card, options, report, kind="run" if options.write else "scan") as run:
+        tracks: dict[bytes, Track] = {}
+        tasks: list[ListenTask] = []
+        for track in scan(options.roots, ignore=options.ignore, on_trouble=run.trouble, known=run.knows):
+            row = store.find(track.path)
+            task = run.task_for(track, row)
+            if task is not None:
+                tracks[track.path] = track
+                tasks.append(task)
+            elif row is not None:
+                run.conclude_known(row)
+        report.planned(run.counts.total() + len(tasks), len(tasks))
+        with closing(listen_all(tasks, worker=listen, n_jobs=options.jobs)) as reports:
+            for heard in reports:
+                run.conclude_heard(tracks.pop(heard.path), heard)
+        run.mark_missing()
+    return run.summary()
+
+
+def write_from_store(store: Store, card: ModelCard, options: RunOptions, report: Report) -> RunSummary:
+    """Write what is remembered of the tracks under the roots (all tracks without roots), without listening.
+
+    A file that is not as it was when it was heard is left alone (`changed_meanwhile`).
+
+    Raises
+    ------
+    StoreError
+        The database cannot be read or written any more.
+    """
+    if not options.dry_run:
+        settle_unfinished(store)
+    with Run(store, card, options, report, kind="write") as run:
+        for root in options.roots or (b"/",):
+            for row in store.tracks_under(root):
+                run.conclude_known(row)
+    return run.summary()

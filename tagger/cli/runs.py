@@ -1,0 +1,228 @@
+"""The commands that may write: run, scan, write, undo."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from tagger.cli.common import BYTES_PATHS, JSON, absolute, load_settings, model_dir, settings_options
+from tagger.cli.report import RunReport
+from tagger.tracks import WriteMode
+
+if TYPE_CHECKING:
+    from tagger.config import Config
+    from tagger.job import RunOptions, RunSummary
+    from tagger.model import ModelCard
+    from tagger.plan import WritePolicy
+    from tagger.store import Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+Work = Callable[["Store", "ModelCard", "RunOptions", RunReport], "RunSummary"]
+
+
+def _output_options(command: F) -> F:
+    command = click.option("-v", "--verbose", is_flag=True, help="Name every track, not only those written.")(
+        command
+    )
+    command = click.option("-q", "--quiet", is_flag=True, help="Print only on trouble (for cron).")(command)
+    return JSON(command)
+
+
+def _listen_options(command: F) -> F:
+    for option in (
+        click.option(
+            "--ignore", multiple=True, metavar="PATTERN", help="Leave these out (gitignore syntax)."
+        ),
+        click.option(
+            "--time-limit", "time_limit_s", type=float, metavar="SECONDS", help="Longest time for one track."
+        ),
+        click.option("--stale", is_flag=True, help="Listen again to what another model heard."),
+        click.option("--retry", is_flag=True, help="Try again the files that failed before."),
+        click.option("-j", "--jobs", type=int, metavar="N", help="Worker processes (default: all cores)."),
+    ):
+        command = option(command)
+    return command
+
+
+def _write_options(command: F) -> F:
+    for option in (
+        click.option("--hardlinks", type=click.Choice(["refuse", "write"]), help="Files with several names."),
+        click.option("--preserve-mtime/--no-preserve-mtime", default=None, help="Keep files' times."),
+        click.option("--margin", type=float, metavar="P", help="Least lead over the second genre, 0-1."),
+        click.option("--threshold", type=float, metavar="P", help="Least confidence that is written, 0-1."),
+        click.option(
+            "-m", "--mode", type=click.Choice([mode.value for mode in WriteMode]),
+            help="Which files get a genre: those without one (missing, the default), all of them beside "
+            "theirs (append) or in its place (overwrite), or our own former values too (own).",
+        ),
+        click.option(
+            "-n", "--dry-run", "--pretend", "dry_run", is_flag=True, help="Show what would be done."
+        ),
+        click.option("--model", metavar="NAME", help="A shipped model, or the path of a model's directory."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.command()
+@BYTES_PATHS
+@_write_options
+@_listen_options
+@_output_options
+@settings_options
+def run(**options: Any) -> None:
+    """Listen to what is new in the folders and write the genres that are missing.
+
+    Only files without a genre are written unless --mode says otherwise, and only where the model is sure
+    enough. Every change can be undone with `tagger undo`.
+
+    Example: tagger run --dry-run ~/Music
+    """
+    from tagger.batch import run_batch
+
+    sys.exit(_work(run_batch, write=True, **options))
+
+
+@click.command()
+@BYTES_PATHS
+@click.option("--model", metavar="NAME", help="A shipped model, or the path of a model's directory.")
+@_listen_options
+@_output_options
+@settings_options
+def scan(**options: Any) -> None:
+    """Listen and remember, but write no file: `tagger write` does that later.
+
+    Example: tagger scan ~/Music
+    """
+    from tagger.batch import run_batch
+
+    sys.exit(_work(run_batch, write=False, **options))
+
+
+@click.command()
+@BYTES_PATHS
+@_write_options
+@_output_options
+@settings_options
+def write(**options: Any) -> None:
+    """Write genres from what is remembered, without listening again.
+
+    Without PATH, for the whole database. A file that has changed since it was heard is left alone.
+
+    Example: tagger write --mode append ~/Music/Jazz
+    """
+    from tagger.batch import write_from_store
+
+    sys.exit(_work(write_from_store, write=True, all_if_none=True, **options))
+
+
+@click.command()
+@click.argument("run_id", metavar="[RUN]", type=int, required=False)
+@click.option("-n", "--dry-run", "--pretend", "dry_run", is_flag=True, help="Show what would be put back.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--preserve-mtime/--no-preserve-mtime", default=None, help="Keep the time of modification.")
+@_output_options
+@settings_options
+def undo(
+    run_id: int | None, dry_run: bool, yes: bool, preserve_mtime: bool | None, as_json: bool, quiet: bool,
+    verbose: bool, db: Path | None, config: Path | None,
+) -> None:  # fmt: skip
+    """Put back the genres that a run replaced: the last run that wrote, or the one given.
+
+    A file whose genre somebody changed since is left alone. An undo is a run too, and can be undone.
+
+    Example: tagger undo 12 --dry-run
+    """
+    from tagger.errors import StoreError
+    from tagger.job import run_lock
+    from tagger.store import Store
+    from tagger.undo import undo_run
+
+    settings = load_settings(config, db=db, preserve_mtime=preserve_mtime)
+    if not settings.db.exists():
+        raise StoreError(f"There is no database at {settings.db}, so there is nothing to undo.")
+    with ExitStack() as stack:
+        if not dry_run:
+            stack.enter_context(run_lock(settings.db))
+        store = stack.enter_context(Store.open(settings.db, read_only=dry_run))
+        if run_id is None:
+            run_id = store.latest_write_run()
+            if run_id is None:
+                raise StoreError("No run has written a genre yet, so there is nothing to undo.")
+        n = len(store.edits_of_run(run_id, state="done"))
+        if not (yes or dry_run or quiet or as_json):
+            click.confirm(
+                f"Put back the genres of {n:,} files that run {run_id} wrote?", abort=True, err=True
+            )
+        report = RunReport(roots=(), as_json=as_json, quiet=quiet, verbose=verbose, dry_run=dry_run, jobs=1)
+        with report:
+            summary = undo_run(store, run_id, report, dry_run=dry_run, preserve_mtime=settings.preserve_mtime)
+        report.summary(summary)
+    sys.exit(summary.exit_code)
+
+
+def _work(
+    work: Work, *, paths: tuple[bytes, ...], as_json: bool, quiet: bool, verbose: bool, config: Path | None,
+    write: bool, dry_run: bool = False, retry: bool = False, stale: bool = False, all_if_none: bool = False,
+    hardlinks: str | None = None, **given: Any,
+) -> int:  # fmt: skip
+    """Settings, lock, database, model, then `work`; the exit code."""
+    from tagger.job import RunOptions, run_lock
+    from tagger.model import load_model
+    from tagger.store import Store
+
+    settings = load_settings(config, hardlinks=hardlinks, **given)
+    roots = absolute(paths or settings.paths)
+    if not roots and not all_if_none:
+        raise click.UsageError("Which folder? Try `tagger run ~/Music`, or set paths in the configuration.")
+    directory = model_dir(settings.model)
+    card = load_model(directory).card  # refuses a damaged model before a single file is read
+    jobs = settings.jobs or os.cpu_count() or 1
+    options = RunOptions(
+        roots=roots,
+        model_dir=str(directory),
+        policy=_policy(settings),
+        jobs=jobs,
+        write=write,
+        dry_run=dry_run,
+        retry=retry,
+        stale=stale,
+        ignore=settings.ignore,
+        time_limit_s=settings.time_limit_s,
+        preserve_mtime=settings.preserve_mtime,
+        hardlinks=settings.hardlinks == "write",
+    )
+    with ExitStack() as stack:
+        if not dry_run:
+            stack.enter_context(run_lock(settings.db))
+        exists = settings.db.exists()
+        store = stack.enter_context(
+            Store.open(settings.db if exists or not dry_run else None, read_only=dry_run and exists)
+        )
+        report = RunReport(
+            roots=roots, as_json=as_json, quiet=quiet, verbose=verbose, dry_run=dry_run, jobs=jobs
+        )
+        with report:
+            for notice in store.notices:
+                report.warn(notice)
+            summary = work(store, card, options, report)
+        report.summary(summary)
+    return summary.exit_code
+
+
+def _policy(settings: Config) -> WritePolicy:
+    from tagger.plan import WritePolicy
+
+    return WritePolicy(
+        mode=settings.mode,
+        threshold=settings.threshold,
+        margin=settings.margin,
+        names=settings.genres,
+        whitelist=settings.whitelist,
+    )

@@ -1,0 +1,260 @@
+"""From a worker's report, or the database, to a track's one outcome: remember, decide, plan, write."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from dataclasses import replace
+
+from tagger import __version__
+from tagger.decision import decide
+from tagger.errors import StoreError
+from tagger.job import Report, RunOptions, RunSummary
+from tagger.model import ModelCard
+from tagger.plan import Plan, plan_edit
+from tagger.replace import FileStat
+from tagger.rows import RunKind, RunState, TrackRow
+from tagger.store import Store
+from tagger.tags import genre_state
+from tagger.tracks import (
+    FileTags,
+    GenreEstimate,
+    GenreState,
+    Heard,
+    ListenTask,
+    Outcome,
+    Status,
+    TagEdit,
+    Track,
+    TrackAnalysis,
+    WriteMode,
+    display,
+)
+from tagger.writing import Subject, apply_edit, without_path
+
+NOT_TRIED_AGAIN = frozenset({Status.UNREADABLE, Status.TIMED_OUT, Status.CRASHED})
+"""A file that could not be listened to is left alone until it changes, or on request."""
+
+WRITTEN_AGAIN = frozenset({Status.REFUSED, Status.CHANGED_MEANWHILE, Status.FAILED})
+"""Writing is tried again in the next run: what stood in its way may be gone without the file showing it."""
+
+FEW_TRACKS = 10
+"""Below this, half of a folder's tracks may well have been deleted on purpose."""
+
+
+class Run:
+    """One run in progress. A context manager that opens and closes the run's row in the database."""
+
+    def __init__(
+        self, store: Store, card: ModelCard, options: RunOptions, report: Report, *, kind: RunKind
+    ) -> None:
+        self.store, self.card, self.options, self.report, self.kind = store, card, options, report, kind
+        self.key = options.policy.key(card.model_id) + ("" if options.write else "-scan")
+        self.counts: Counter[Status] = Counter()
+        self.seen: set[int] = set()
+        self.bad_folders: set[bytes] = set()
+        self.n_listened = self.n_missing = self.run_id = 0
+        self.started_s = time.monotonic()
+
+    def __enter__(self) -> Run:
+        if not self.options.dry_run:
+            self.run_id = self.store.begin_run(
+                self.kind, model_id=self.card.model_id, options=self.options.as_json(), version=__version__
+            )
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self.options.dry_run:
+            return
+        summary = self.summary()
+        state: RunState = "done" if kind is None else "failed"
+        code = summary.exit_code if kind is None else 3
+        if kind is KeyboardInterrupt:
+            state, code = "interrupted", 130
+        counts = {status.value: n for status, n in self.counts.items()}
+        speed = self.n_listened / summary.duration_s if self.n_listened else None
+        self.store.finish_run(self.run_id, state=state, exit_code=code, counts=counts, tracks_per_s=speed)
+
+    def summary(self) -> RunSummary:
+        """What was counted so far."""
+        return RunSummary(
+            run_id=self.run_id,
+            counts=dict(self.counts),
+            n_listened=self.n_listened,
+            n_missing=self.n_missing,
+            duration_s=time.monotonic() - self.started_s,
+            nothing_found=bool(self.options.roots) and self.bad_folders.issuperset(self.options.roots),
+        )
+
+    # What the scan asks and tells.
+
+    def trouble(self, path: bytes, message: str) -> None:
+        """A folder cannot be looked into."""
+        self.bad_folders.add(path)
+        self.report.warn(message)
+
+    def knows(self, path: bytes) -> bool:
+        """Whether a file is known to be music, so that the scan need not open it."""
+        return self.store.find(path) is not None
+
+    def task_for(self, track: Track, row: TrackRow | None) -> ListenTask | None:
+        """What a worker must do with a track; None where everything is known."""
+        known = frozenset[bytes]()
+        if row is not None:
+            self.seen.add(row.id)
+            same = (row.size_bytes, row.mtime_ns) == (track.size_bytes, track.mtime_ns)
+            if same and not self._listen_again(row):
+                return None
+            if row.digest and row.model_id == self.card.model_id:
+                known = frozenset({row.digest})
+        known |= self.store.digests_for_size(track.size_bytes, self.card.model_id)
+        return ListenTask(track.path, self.options.model_dir, known, self.options.time_limit_s)
+
+    def _listen_again(self, row: TrackRow) -> bool:
+        """Whether to listen to a file although it has not changed."""
+        if row.model_id is None:  # it was never heard to the end
+            return self.options.retry or row.status not in NOT_TRIED_AGAIN
+        return self.options.stale and row.model_id != self.card.model_id
+
+    def mark_missing(self) -> None:
+        """Mark the tracks that are gone from the folders walked, unless a whole disk seems to be gone."""
+        if self.options.dry_run:
+            return
+        walked = []
+        for root in self.options.roots:
+            if root in self.bad_folders or not os.path.isdir(root):
+                continue
+            n_known, n_gone = self.store.missing_share(root, self.seen)
+            if n_known >= FEW_TRACKS and 2 * n_gone > n_known:
+                self.report.warn(
+                    f"{display(root)}: {n_gone:,} of {n_known:,} known tracks are gone, so none was marked "
+                    "as missing; see whether the disk is mounted."
+                )
+            else:
+                walked.append(root)
+        self.n_missing = self.store.mark_missing(walked, self.seen, unreadable=self.bad_folders)
+
+    # The ways to an outcome.
+
+    def conclude_known(self, row: TrackRow) -> None:
+        """A file that has not changed since it was recorded: mostly there is nothing to do."""
+        estimate = row.estimate
+        if estimate is None:
+            self._end(Outcome(row.path, Status.UNCHANGED, f"not tried again (see --retry): {row.reason}"))
+        elif row.settings_key == self.key and row.status not in WRITTEN_AGAIN:
+            self._end(_outcome(row.path, Plan(Status.UNCHANGED, row.reason), estimate, row.file_genres))
+        elif row.model_id != self.card.model_id:
+            plan = Plan(Status.UNCHANGED, f"heard with the model {row.model_id} (see --stale)")
+            self._end(_outcome(row.path, plan, estimate, row.file_genres))
+        else:
+            analysis = self.store.analysis(row.id)
+            if analysis is not None:
+                estimate = self._decide(analysis)
+            self._write(subject_of(row), estimate, row)
+
+    def conclude_heard(self, track: Track, heard: Heard) -> None:
+        """A worker's report: remember it, decide, write."""
+        self.n_listened += 1
+        if heard.failure is not None or heard.tags is None:
+            self._conclude_failure(track, heard, heard.failure or Status.FAILED)
+            self.report.listened()
+            return
+        analysis = heard.analysis
+        if analysis is None and heard.digest is not None:
+            analysis = self.store.analysis_of_digest(heard.digest, self.card.model_id)
+        if analysis is None:
+            raise StoreError(f"{display(track.path)}: its analysis has gone from the database; run again.")
+        estimate = self._decide(analysis)
+        track_id = None if self.options.dry_run else self._remember(track, heard, estimate)
+        stat = FileStat(heard.size_bytes, heard.mtime_ns)
+        row = None if track_id is None else self.store.track(track_id)
+        self._write(Subject(track.path, track_id, stat, heard.digest, heard.tags), estimate, row)
+        self.report.listened()
+
+    def _conclude_failure(self, track: Track, heard: Heard, status: Status) -> None:
+        outcome = Outcome(track.path, status, without_path(track.path, heard.reason))
+        track_id = None
+        if not self.options.dry_run:
+            track_id = self.store.record_heard(self.run_id, track, heard, model_id=self.card.model_id)
+            self.seen.add(track_id)
+        self._end(outcome, track_id)
+
+    def _remember(self, track: Track, heard: Heard, estimate: GenreEstimate) -> int:
+        with self.store.transaction():
+            if heard.analysis is not None:
+                track_id = self.store.record_heard(
+                    self.run_id, track, heard, model_id=self.card.model_id, estimate=estimate
+                )
+            else:
+                row = self.store.adopt(self.run_id, track, heard, model_id=self.card.model_id)
+                assert row is not None  # its analysis was there a moment ago, and only this process writes
+                track_id = row.id
+                self.store.set_estimate(track_id, estimate)
+        self.seen.add(track_id)
+        return track_id
+
+    def _decide(self, analysis: TrackAnalysis) -> GenreEstimate:
+        policy = self.options.policy
+        return decide(analysis, self.card, threshold=policy.threshold, margin=policy.margin)
+
+    def _write(self, subject: Subject, estimate: GenreEstimate, row: TrackRow | None) -> None:
+        """Plan the edit, and make it unless this is a dry run or a scan."""
+        own = None
+        if self.options.policy.mode is WriteMode.OWN and subject.track_id is not None:
+            own = self.store.last_own_state(subject.track_id)
+        plan = plan_edit(subject.tags, estimate, self.options.policy, own)
+        if row is not None and estimate != row.estimate and not self.options.dry_run:
+            self.store.set_estimate(row.id, estimate)
+        outcome = _outcome(subject.path, plan, estimate, subject.tags.genres)
+        if plan.after is None or self.options.dry_run:
+            self._end(outcome, subject.track_id)
+        elif not self.options.write:
+            unwritten = Plan(
+                Status.UNCHANGED, f"sounds like {plan.reason}; `tagger write` writes it", plan.genre
+            )
+            self._end(_outcome(subject.path, unwritten, estimate, subject.tags.genres), subject.track_id)
+        else:
+            edit = TagEdit(subject.tags.state, genre_state(plan.after, like=subject.tags.state))
+            outcome = apply_edit(
+                self.store,
+                self.run_id,
+                subject,
+                edit,
+                outcome,
+                settings_key=self.key,
+                preserve_mtime=self.options.preserve_mtime,
+                hardlinks=self.options.hardlinks,
+            )
+            if outcome.status is Status.REFUSED and row is not None and row.reason == outcome.reason:
+                # Known since an earlier run, and said then: no reason to fail, or to mail, every night.
+                outcome = replace(
+                    outcome, status=Status.UNCHANGED, reason=f"refused as before: {outcome.reason}"
+                )
+            self._end(outcome)
+
+    def _end(self, outcome: Outcome, track_id: int | None = None) -> None:
+        """The one outcome of a track: counted, told, and recorded where `track_id` is given."""
+        if track_id is not None and not self.options.dry_run:
+            self.store.set_outcome(self.run_id, track_id, outcome, settings_key=self.key)
+        self.counts[outcome.status] += 1
+        self.report.outcome(outcome)
+
+
+def subject_of(row: TrackRow) -> Subject:
+    """A file as the database knows it; nothing is opened."""
+    tags = FileTags(row.container, row.file_state or GenreState(), row.file_genres)
+    return Subject(row.path, row.id, FileStat(row.size_bytes, row.mtime_ns), row.digest, tags)
+
+
+def _outcome(path: bytes, plan: Plan, estimate: GenreEstimate, before: tuple[str, ...]) -> Outcome:
+    return Outcome(
+        path=path,
+        status=plan.status,
+        reason=plan.reason,
+        genre=plan.genre,
+        confidence=estimate.confidence,
+        genres=estimate.probabilities,
+        before=before,
+        after=before if plan.after is None else plan.after,
+    )

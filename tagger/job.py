@@ -1,0 +1,117 @@
+"""What a run is asked to do, how it ends, whom it tells, and the lock that keeps a second one out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock, Timeout
+
+from tagger.errors import LockedError, StoreError
+from tagger.plan import WritePolicy
+from tagger.tracks import Outcome, Status, display
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What one run is asked to do."""
+
+    roots: tuple[bytes, ...]
+    model_dir: str
+    policy: WritePolicy = field(default_factory=WritePolicy)
+    jobs: int = 1
+    write: bool = True
+    """False: listen and remember only."""
+    dry_run: bool = False
+    """Change neither files nor database; the store may be open read-only."""
+    retry: bool = False
+    """Listen again to files that failed before."""
+    stale: bool = False
+    """Listen again to what another model heard."""
+    ignore: tuple[str, ...] = ()
+    """gitignore patterns, relative to each root."""
+    time_limit_s: float = 600.0
+    """For one track."""
+    preserve_mtime: bool = False
+    hardlinks: bool = False
+    """Write to files with several names too: the name written gets a file of its own."""
+
+    def as_json(self) -> dict[str, object]:
+        """What the database remembers of it, for people."""
+        return {
+            "roots": [display(root) for root in self.roots],
+            "mode": self.policy.mode.value,
+            "jobs": self.jobs,
+            "retry": self.retry,
+            "stale": self.stale,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """How a run ended. `run_id` is 0 after a dry run."""
+
+    run_id: int
+    counts: Mapping[Status, int]
+    n_listened: int
+    n_missing: int
+    """Tracks of the database that are gone from the folders."""
+    duration_s: float
+    nothing_found: bool = False
+    """None of the folders could be looked into."""
+
+    @property
+    def n_failed(self) -> int:
+        """Tracks the run could not do its job on."""
+        return sum(n for status, n in self.counts.items() if status.is_failure)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done, 1 some tracks failed, 3 nothing could be done."""
+        return 3 if self.nothing_found else int(self.n_failed > 0)
+
+
+class Report(Protocol):
+    """Where a run tells what happens: a terminal, JSON lines, a test."""
+
+    def planned(self, n_found: int, n_to_listen: int) -> None:
+        """All folders are walked; so many tracks were found, so many must be listened to."""
+
+    def listened(self) -> None:
+        """One of the tracks to listen to is done."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A track has ended the run."""
+
+    def warn(self, message: str) -> None:
+        """Something about no single track that a person should know."""
+
+
+@contextmanager
+def run_lock(database: Path) -> Iterator[None]:
+    """Hold the database against a second run. The lock dies with the process, however it dies.
+
+    Raises
+    ------
+    LockedError
+        Another run holds it.
+    StoreError
+        The folder of the database cannot be made or written.
+    """
+    lock = FileLock(f"{database}.lock")
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LockedError(f"Another run is using {database}; try again when it has finished.") from None
+    except OSError as error:
+        raise StoreError(
+            f"The folder of the database, {database.parent}, cannot be written: {error.strerror}."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
