@@ -2,6 +2,9 @@
 
 pathspec translates the patterns. Its own verdicts are not used: they are about files alone, while a walk has
 to decide about each folder before it enters (after ``*``, ``!*/``, ``!*.mp3`` it must enter them all).
+
+Two things differ from git: ``?`` is one character, where git takes one byte; and the classes of POSIX, such
+as ``[[:alpha:]]``, are not known and so no pattern.
 """
 
 from __future__ import annotations
@@ -59,7 +62,13 @@ def parse_rules(lines: Iterable[str]) -> Rules:
         pattern = pattern.removesuffix("/")
         if pattern.endswith("/**"):
             pattern += "/*"
+        if pattern[-1:].isspace() and not pattern.endswith("\\ "):
+            pattern = (
+                f"{pattern[:-1]}[{pattern[-1]}]"  # git drops spaces at the end, pathspec tabs and others too
+            )
         try:
+            if "[[:" in pattern:
+                raise ValueError("a POSIX class")
             translated = GitIgnoreSpecPattern(pattern)
         except (ValueError, re.error):
             invalid.append(line)

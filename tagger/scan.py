@@ -75,8 +75,19 @@ def scan(
     rules = parse_rules(ignore)
     if rules.invalid:
         raise ConfigError(f"{rules.invalid[0]!r} is not a pattern to ignore files by (gitignore syntax).")
-    walk = _Walk(rules, on_trouble or (lambda path, sentence: None), known or (lambda path: False))
-    return walk.tracks(roots)
+    if on_trouble is None:
+        on_trouble = _nobody_listens
+    if known is None:
+        known = _nothing_known
+    return _Walk(rules, on_trouble, known).tracks(roots)
+
+
+def _nobody_listens(path: bytes, sentence: str) -> None:
+    pass
+
+
+def _nothing_known(path: bytes) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
