@@ -1,0 +1,292 @@
+"""One file in, what the model heard out: the worker's job, which writes nothing and never raises.
+
+A track is cut into segments, each segment into chunks; the activations of all chunks are kept, and their
+embeddings averaged, every chunk counting the same.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol
+
+from tagger.errors import (
+    AudioError,
+    ChangedMeanwhileError,
+    RefusedError,
+    TagError,
+    TaggerError,
+    TimeLimitError,
+)
+from tagger.files import explain, open_regular
+from tagger.tracks import FileTags, Heard, ListenTask, Status, TrackAnalysis, display
+
+if TYPE_CHECKING:  # numpy, PyAV and LiteRT come when the first file does
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tagger.features import FeatureConfig
+
+SILENT_PEAK = 10 ** (-70 / 20)
+"""A segment whose loudest sample is below -70 dB of full scale is silence: only dither or hum is left."""
+
+MIN_SOUND_S = 0.5
+"""A track with less sound than this tells nothing about its genre."""
+
+_MAX_BROKEN_SHARE = 0.001
+_ABSURD = 1e12  # beyond any scale a float file may use, and still finite when squared and summed
+
+
+class _Card(Protocol):
+    @property
+    def features(self) -> FeatureConfig: ...
+
+    @property
+    def genres(self) -> tuple[str, ...]: ...
+
+
+class Listener(Protocol):
+    """What is needed of a model: see `tagger.model.GenreModel`."""
+
+    @property
+    def card(self) -> _Card: ...
+
+    def predict(self, chunks: NDArray[np.float32], /) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(n, chunk_frames, n_mels) float32 to logits (n, n_genres) and embedding (n, n_dims), float32."""
+        ...
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What is known of a file so far: it goes into the report even when listening fails."""
+
+    size_bytes: int = 0
+    mtime_ns: int = 0
+    digest: bytes | None = None
+    tags: FileTags | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Add the time spent inside to that part."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
+
+
+def listen(task: ListenTask) -> Heard:
+    """Read one file's tags and digest and listen to it: the function that runs in the worker processes.
+
+    Never raises (but for KeyboardInterrupt): whatever goes wrong is the report's `failure` and `reason`. A
+    file whose tags cannot be read is listened to all the same, because one that cannot be decoded either is
+    ``unreadable`` rather than ``failed``. The model is loaded once a process.
+    """
+    notes = _Notes()
+    failure: Status | None = None
+    reason = ""
+    analysis = None
+    try:
+        analysis = _listen(task, notes)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: a decoder must not take the worker with it
+        failure, reason = _explain(task, error)
+    if failure is not Status.CHANGED_MEANWHILE and notes.size_bytes and _stat(task.path) != _stat_of(notes):
+        failure, analysis = Status.CHANGED_MEANWHILE, None
+        reason = f"{display(task.path)}: the file changed while it was being listened to; run again"
+    return Heard(
+        path=task.path,
+        size_bytes=notes.size_bytes,
+        mtime_ns=notes.mtime_ns,
+        digest=notes.digest,
+        tags=notes.tags,
+        analysis=None if failure else analysis,
+        failure=failure,
+        reason=reason,
+        seconds=notes.seconds,
+    )
+
+
+def _listen(task: ListenTask, notes: _Notes) -> TrackAnalysis | None:
+    """The analysis, or None where the digest is a known one."""
+    deadline_s = time.monotonic() + task.time_limit_s
+    with notes.timed("digest"):
+        from tagger.digest import audio_digest
+
+        try:
+            with open_regular(task.path) as file:
+                status = os.fstat(file.fileno())
+        except FileNotFoundError as error:
+            raise ChangedMeanwhileError(f"{display(task.path)}: the file is not there any more") from error
+        except (OSError, TagError) as error:
+            why = explain(error) if isinstance(error, OSError) else "it is not a regular file"
+            raise AudioError(f"{display(task.path)}: cannot read it: {why}") from error
+        notes.size_bytes, notes.mtime_ns = status.st_size, status.st_mtime_ns
+        notes.digest = audio_digest(task.path)
+    trouble: TagError | None = None
+    with notes.timed("tags"):
+        from tagger.tags import read_tags
+
+        try:
+            notes.tags = read_tags(task.path)
+        except TagError as error:
+            trouble = error
+    analysis = None
+    if notes.digest not in task.known_digests:
+        with notes.timed("model"):
+            model = _model(task.model_dir)
+        analysis = analyse(task.path, model, deadline_s=deadline_s, timed=notes.timed)
+    if trouble:
+        raise trouble
+    return analysis
+
+
+def _explain(task: ListenTask, error: BaseException) -> tuple[Status, str]:
+    """The status of a failed file and its sentence."""
+    name = display(task.path)
+    for kind, status in _STATUS.items():
+        if isinstance(error, kind):
+            return status, str(error)
+    if isinstance(error, MemoryError):
+        return Status.UNREADABLE, f"{name}: decoding it takes more memory than a worker may have"
+    return Status.FAILED, f"{name}: {type(error).__name__} while listening, which is a bug: please report it"
+
+
+_STATUS = {
+    AudioError: Status.UNREADABLE,
+    TimeLimitError: Status.TIMED_OUT,
+    RefusedError: Status.REFUSED,
+    ChangedMeanwhileError: Status.CHANGED_MEANWHILE,
+    TaggerError: Status.FAILED,
+}
+
+
+def _stat(path: bytes) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _stat_of(notes: _Notes) -> tuple[int, int]:
+    return notes.size_bytes, notes.mtime_ns
+
+
+@lru_cache(maxsize=1)
+def _model(directory: str) -> Listener:
+    from tagger.model import load_model
+
+    return load_model(directory)
+
+
+def _untimed(_part: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def analyse(
+    path: bytes,
+    model: Listener,
+    *,
+    deadline_s: float | None = None,
+    timed: Callable[[str], AbstractContextManager[None]] = _untimed,
+) -> TrackAnalysis:
+    """Listen to one track.
+
+    Parameters
+    ----------
+    path : bytes
+        A music file in any container that PyAV decodes.
+    model : Listener
+        A loaded model.
+    deadline_s : float, optional
+        Value of `time.monotonic` after which to give up; none by default.
+    timed : callable, optional
+        Gives the context in which a part (``decode``, ``mel``, ``cnn``) runs, to measure it.
+
+    Returns
+    -------
+    TrackAnalysis
+        `analysed_s` is the sound that was decoded, `duration_s` that of the whole track: they differ where a
+        limit ended the decoding early (see `tagger.audio`). Silent segments contribute no chunks. The
+        embedding is the mean over all chunks.
+
+    Raises
+    ------
+    AudioError
+        The file cannot be read or decoded completely, or part of its samples are not numbers.
+    TimeLimitError
+        The deadline has passed.
+    """
+    with timed("decode"):
+        import numpy as np
+
+        from tagger.audio import open_recording
+        from tagger.features import chunks, log_mel, normalise
+
+    config = model.card.features
+    logits: list[NDArray[np.float32]] = []
+    embeddings: list[NDArray[np.float32]] = []
+    n_samples = n_silent = n_broken = 0
+    short = False
+    with open_recording(path) as recording:
+        segments = recording.segments(config, deadline=deadline_s)
+        while True:
+            with timed("decode"):
+                y = next(segments, None)
+            if y is None:
+                break
+            short = not n_samples and len(y) < (config.chunk_frames - 1) * config.hop_length
+            n_samples += len(y)
+            if not _mend(y):
+                n_broken += len(y)
+            elif np.abs(y).max() < SILENT_PEAK:
+                n_silent += len(y)
+            else:
+                with timed("mel"):
+                    mel = normalise(log_mel(y, config))
+                    cut = chunks(mel, config, pad=short and len(y) >= MIN_SOUND_S * config.sr)
+                if len(cut):
+                    with timed("cnn"):
+                        said, embedded = model.predict(cut)
+                    logits.append(said)
+                    embeddings.append(embedded)
+    if 0 < n_broken < n_samples:
+        raise AudioError(f"{display(path)}: is damaged: parts of its samples are not numbers")
+    abstain = ""
+    if not logits:
+        abstain = "no valid samples" if n_broken else "silence" if n_silent else "too little sound"
+    analysed_s = recording.decoded_s
+    return TrackAnalysis(
+        activations=(
+            np.concatenate(logits).astype(np.float16)
+            if logits
+            else np.empty((0, len(model.card.genres)), dtype=np.float16)
+        ),
+        embedding=(
+            np.concatenate(embeddings).mean(axis=0, dtype=np.float64).astype(np.float32)
+            if embeddings
+            else np.empty(0, dtype=np.float32)
+        ),
+        duration_s=analysed_s if recording.complete else max(recording.stated_s or 0.0, analysed_s),
+        analysed_s=analysed_s,
+        short=short,
+        abstain=abstain,
+    )
+
+
+def _mend(y: NDArray[np.float32]) -> bool:
+    """Silence the odd sample that is not a number, in place; False where there are more than a trace."""
+    import numpy as np
+
+    broken = ~(np.abs(y) < _ABSURD)
+    n_broken = int(broken.sum())
+    if n_broken:
+        y[broken] = 0
+    return n_broken <= _MAX_BROKEN_SHARE * len(y)
