@@ -1,0 +1,98 @@
+"""From a track's activations to a genre, or to a reasoned silence. Pure: no files, no model.
+
+The logits of each chunk are divided by the card's temperature and softmaxed, the probabilities averaged over
+the track. The best genre is given only from the threshold on and with the margin over the second.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagger.card import ModelCard
+from tagger.tracks import GenreEstimate, TrackAnalysis
+
+NO_AUDIO = "no audio to listen to"
+
+
+def chunk_probabilities(analysis: TrackAnalysis, card: ModelCard) -> NDArray[np.float64]:
+    """Calibrated probabilities of each chunk.
+
+    Parameters
+    ----------
+    analysis : TrackAnalysis
+    card : ModelCard
+        Of the model that made the analysis.
+
+    Returns
+    -------
+    (n_chunks, n_genres) float64
+        Rows sum to 1, in time order, the genres in the card's order.
+
+    Raises
+    ------
+    ValueError
+        The analysis is of a model with another number of genres.
+    """
+    logits = np.asarray(analysis.activations, dtype=np.float64)
+    if not len(logits):
+        return np.empty((0, len(card.genres)))
+    if logits.shape[1] != len(card.genres):
+        raise ValueError(
+            f"an analysis of {logits.shape[1]} genres does not fit {card.model_id}'s {len(card.genres)}"
+        )
+    scaled = logits / card.calibration.temperature
+    e = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+
+def decide(
+    analysis: TrackAnalysis, card: ModelCard, *, threshold: float | None = None, margin: float | None = None
+) -> GenreEstimate:
+    """The genre of a track, or none with the reason why not.
+
+    Parameters
+    ----------
+    analysis : TrackAnalysis
+    card : ModelCard
+        Of the model that made the analysis.
+    threshold : float or None
+        Least confidence, 0-1; None: the card's.
+    margin : float or None
+        Least lead over the second genre, 0-1; None: the card's.
+
+    Returns
+    -------
+    GenreEstimate
+        With all probabilities, also where no genre is given; `reason` is empty where one is.
+    """
+    threshold = card.decision.threshold if threshold is None else threshold
+    margin = card.decision.margin if margin is None else margin
+    chunks = chunk_probabilities(analysis, card)
+    if not len(chunks):
+        return GenreEstimate(genre=None, confidence=0.0, reason=analysis.abstain or NO_AUDIO)
+    mean = chunks.mean(axis=0)
+    order = np.argsort(-mean, kind="stable")  # ties: the card's order
+    probabilities = {card.genres[i]: float(mean[i]) for i in order}
+    best, second = card.genres[order[0]], card.genres[order[1]]
+    confidence, lead = float(mean[order[0]]), float(mean[order[0]] - mean[order[1]])
+    reason, genre = "", None
+    if analysis.abstain:
+        reason = analysis.abstain
+    elif confidence < threshold:
+        reason = f"best guess {best} at {_shown(confidence, threshold)}, below {threshold:.2f}"
+    elif lead < margin:
+        reason = (
+            f"{best} at {confidence:.2f} leads {second} by {_shown(lead, margin)}, less than {margin:.2f}"
+        )
+    else:
+        genre = best
+    return GenreEstimate(genre=genre, confidence=confidence, probabilities=probabilities, reason=reason)
+
+
+def _shown(value: float, limit: float) -> str:
+    """`value` with two decimals, or as many as it takes to look below `limit`."""
+    digits = 2
+    while digits < 6 and round(value, digits) >= round(limit, 2):
+        digits += 1
+    return f"{value:.{digits}f}"
