@@ -50,7 +50,7 @@ def plain(value: object) -> Value:
 
 
 def to_json(value: object) -> str:
-    """JSON in ASCII: any string comes back exactly, lone surrogates and NULs too."""
+    """JSON in ASCII: any text comes back exactly, lone surrogates and NULs too."""
     return json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=plain)
 
 

@@ -38,7 +38,7 @@ class TrackFilter:
         if self.text.strip():
             add(*_text_clause(self.text))
         if self.genre is not None:
-            add("genre = ? COLLATE NOCASE", plain(self.genre))
+            add("genre = ?", plain(self.genre))
         if self.status is not None:
             add("status = ?", self.status.value)
         if self.min_confidence is not None:

@@ -187,11 +187,11 @@ class Library:
     def outcomes(
         self, run_id: int, *, status: Status | None = None, limit: int | None = None, offset: int = 0
     ) -> list[OutcomeRow]:
-        """Outcomes of a run, but for tracks that stayed unchanged, by path."""
+        """Outcomes of a run, but for tracks that stayed unchanged, in the order of `iter_tracks`."""
         found = self._all(
             "SELECT o.run_id, o.track_id, t.path, o.status, o.reason, o.genre, o.confidence, o.before, "
             "o.after FROM outcomes AS o JOIN tracks AS t ON t.id = o.track_id "
-            "WHERE o.run_id = ? AND (? IS NULL OR o.status = ?) ORDER BY t.path LIMIT ? OFFSET ?",
+            "WHERE o.run_id = ? AND (? IS NULL OR o.status = ?) ORDER BY o.track_id LIMIT ? OFFSET ?",
             (run_id, *[None if status is None else status.value] * 2, -1 if limit is None else limit, offset),
         )
         return [rows.outcome_row(row) for row in found]

@@ -6,7 +6,9 @@ not ours, newer than this program or damaged is refused before a byte of it chan
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
 from pathlib import Path
 
 from tagger.errors import StoreError
@@ -51,7 +53,7 @@ TABLES: tuple[str, ...] = (
         file_genres TEXT NOT NULL DEFAULT '[]',
         file_state TEXT,
         model_id TEXT,
-        genre TEXT,
+        genre TEXT COLLATE NOCASE,
         confidence REAL,
         probabilities TEXT NOT NULL DEFAULT '{}',
         estimate_reason TEXT NOT NULL DEFAULT '',
@@ -73,6 +75,7 @@ TABLES: tuple[str, ...] = (
     "CREATE INDEX tracks_by_digest ON tracks (digest)",
     "CREATE INDEX tracks_by_root ON tracks (root)",
     "CREATE INDEX tracks_by_run ON tracks (run_id)",
+    "CREATE INDEX tracks_by_time ON tracks (updated_ns)",
     # With `missing_since_ns` at the end the summary counts from the index alone.
     "CREATE INDEX tracks_by_status ON tracks (status, missing_since_ns)",
     "CREATE INDEX tracks_by_genre ON tracks (genre, confidence, missing_since_ns)",
@@ -186,7 +189,9 @@ def check_header(path: bytes, name: str) -> bool:
         It is not a database, not ours, newer than this program, or cannot be read.
     """
     try:
-        with Path(path.decode("utf-8", "surrogateescape")).open("rb") as file:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a named pipe would wait for ever
+            raise StoreError(f"The database {name} is not a file: name another with --db.")
+        with Path(os.fsdecode(path)).open("rb") as file:
             header = file.read(_HEADER_BYTES)
     except FileNotFoundError:
         return False
