@@ -1,0 +1,120 @@
+"""Changing the genre in Vorbis comments and APE tags. Pure: bytes in, bytes out.
+
+Everything else in them keeps its bytes and its order. New values take the places of old ones, the first the
+first place; those left over follow the last, or come at the end.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+
+from tagger.id3 import UnsafeError
+
+
+def fill_places(items: list[bytes], is_genre: Callable[[bytes], bool], new: Sequence[bytes]) -> list[bytes]:
+    """The items with the genres among them replaced, in the same places as far as possible."""
+    places = [index for index, item in enumerate(items) if is_genre(item)]
+    after_last = places[-1] if places else len(items) - 1
+    filled: list[bytes] = []
+    left = list(new)
+    for index, item in enumerate(items):
+        if index not in places:
+            filled.append(item)
+        elif left:
+            filled.append(left.pop(0))
+        if index == after_last:
+            filled.extend(left)
+            left = []
+    return filled + left
+
+
+def set_vorbis_genre(data: bytes, values: Sequence[str]) -> bytes:
+    """A Vorbis comment block (vendor, list, and whatever follows it) with other ``GENRE`` fields.
+
+    Raises
+    ------
+    UnsafeError
+        The block is damaged.
+    """
+    vendor_end = 4 + int.from_bytes(data[:4], "little")
+    count = int.from_bytes(data[vendor_end : vendor_end + 4], "little")
+    at = vendor_end + 4
+    if at > len(data):
+        raise UnsafeError("its Vorbis comments are damaged")
+    items = []
+    for _ in range(count):
+        end = at + 4 + int.from_bytes(data[at : at + 4], "little")
+        if at + 4 > len(data) or end > len(data):
+            raise UnsafeError("its Vorbis comments are damaged")
+        items.append(data[at + 4 : end])
+        at = end
+
+    def key(item: bytes) -> bytes:
+        return item.partition(b"=")[0]
+
+    def is_genre(item: bytes) -> bool:
+        return key(item).upper() == b"GENRE"
+
+    name = next((key(item) for item in items if is_genre(item)), b"GENRE")
+    items = fill_places(items, is_genre, [name + b"=" + value.encode() for value in values])
+    stored = b"".join(len(item).to_bytes(4, "little") + item for item in items)
+    return data[:vendor_end] + len(items).to_bytes(4, "little") + stored + data[at:]
+
+
+def new_vorbis_comment(values: Sequence[str]) -> bytes:
+    """A Vorbis comment block with nothing but the genres."""
+    return set_vorbis_genre(b"\6\0\0\0tagger\0\0\0\0", values)
+
+
+def set_ape_genre(tag: bytes, values: Sequence[str]) -> bytes:
+    """An APE tag, with or without a header, with another ``Genre`` item; empty if no item is left.
+
+    Raises
+    ------
+    UnsafeError
+        The tag is damaged, or of a kind that cannot hold these genres.
+    """
+    footer = tag[-32:]
+    header = tag[:32] if tag[:8] == b"APETAGEX" and len(tag) >= 64 else b""
+    version = int.from_bytes(footer[8:12], "little")
+    items = []
+    at, end = len(header), len(tag) - 32
+    for _ in range(int.from_bytes(footer[16:20], "little")):
+        key_end = tag.find(b"\0", at + 8, end)
+        stop = key_end + 1 + int.from_bytes(tag[at : at + 4], "little")
+        if key_end < 0 or stop > end:
+            raise UnsafeError("its APE tag is damaged")
+        items.append(tag[at:stop])
+        at = stop
+    if at != end:
+        raise UnsafeError("its APE tag is damaged: it is not as long as its items")
+    if version < 2000 and (len(values) > 1 or not "".join(values).isascii()):
+        raise UnsafeError("its APE tag is of version 1, which cannot hold these genres")
+
+    def key(item: bytes) -> bytes:
+        return item[8 : item.index(b"\0", 8)]
+
+    def is_genre(item: bytes) -> bool:
+        return key(item).lower() == b"genre"
+
+    if any(is_genre(item) and item[4] & 6 for item in items):
+        raise UnsafeError("the genre in its APE tag is not text")
+    name = next((key(item) for item in items if is_genre(item)), b"Genre")
+    text = b"\0".join(value.encode() for value in values)
+    new = [struct.pack("<II", len(text), 0) + name + b"\0" + text] if values else []
+    items = fill_places(items, is_genre, new)
+    if not items:
+        return b""
+    body = b"".join(items)
+    sizes = struct.pack("<II", len(body) + 32, len(items))
+    return b"".join((header and header[:12] + sizes + header[20:], body, footer[:12] + sizes + footer[20:]))
+
+
+def new_ape_tag(values: Sequence[str]) -> bytes:
+    """An APEv2 tag, header and footer, with nothing but the genres."""
+    header, footer = (
+        b"APETAGEX" + struct.pack("<IIII", 2000, 32, 0, flags) + bytes(8)
+        for flags in (0xA0000000, 0x80000000)
+    )
+    return set_ape_genre(header + footer, values)
