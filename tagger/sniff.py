@@ -56,7 +56,7 @@ def by_content(path: bytes) -> bool:
     """Whether a file's content begins as a supported kind of audio does, after the tags in front of it.
 
     Stricter than `tagger.containers.layout`: nothing in the name says music, so frames of audio somewhere
-    inside are not enough. A game's data file may hold them, and must not get a tag.
+    inside are not enough: a game's data file may hold them, and must not get a tag. Raw AAC is not taken.
 
     Raises
     ------
@@ -66,14 +66,22 @@ def by_content(path: bytes) -> bool:
     try:
         with open_regular(path) as file:
             found = layout(file)
-            head = read_at(file, found.body[0], 12)
+            start = found.body[0]
+            head = read_at(file, start, 12)
+            following = read_at(file, start + mpeg_frame_length(head), 4)
     except TagError:  # no longer a regular file
         return False
     match found.container:
         case "mp3":
-            return mpeg_frame_length(head) > 0
-        case "aac":
-            return head[0] == 0xFF and head[1] & 0xF6 == 0xF0
+            # Eleven set bits begin much else, UTF-16 text for one: another frame of its kind must follow.
+            return (
+                mpeg_frame_length(head) > 0
+                and mpeg_frame_length(following) > 0
+                and (head[1] ^ following[1]) & 0xFE == 0
+                and (head[2] ^ following[2]) & 0x0C == 0
+            )
+        case "aac":  # raw AAC has hardly more to know it by than that
+            return False
         case "mp4":
             return head[8:12] not in _FILM_BRANDS
         case container:
