@@ -36,6 +36,8 @@ class AugmentConfig:
     time_mask_frames: int = 10
     band_masks: int = 1
     band_mask_bins: int = 16
+    mixstyle: float = 0.0
+    """Share of the crops that take on the spectrum (each band's mean and deviation) of another of the batch."""
     mixup: float = 0.2
     """Parameter of the beta distribution of the mixing weight."""
     mixup_share: float = 0.5
@@ -112,7 +114,7 @@ def distort(
     """
     n, _, n_mels = x.shape
     gains = random_filters(n, n_mels, config.tilt, config.curve, rng)
-    share = rng.uniform(-config.compression / 3, config.compression, n).astype(np.float32)
+    share = np.asarray(rng.uniform(-config.compression / 3, config.compression, n), dtype=np.float32)
     x = x + gains[:, None, :] - share[:, None, None] * x.mean(axis=2, keepdims=True)
     mean = gains.mean(axis=1, keepdims=True)
     spread = gains - mean
@@ -122,9 +124,26 @@ def distort(
         cut = np.where(rng.random(n) < config.band_limit, rng.integers(n_mels * 3 // 4, n_mels, n), n_mels)
         x = np.where(np.arange(n_mels) >= cut[:, None, None], x.min(axis=(1, 2), keepdims=True), x)
     if config.noise:
-        level = rng.uniform(0, config.noise, (n, 1, 1)).astype(np.float32)
+        level = np.asarray(rng.uniform(0, config.noise, (n, 1, 1)), dtype=np.float32)
         x = x + level * rng.standard_normal(x.shape, dtype=np.float32)
     return np.asarray(x, dtype=np.float32)
+
+
+def mix_styles(x: Batch, share: float, rng: np.random.Generator) -> Batch:
+    """Move the mean and deviation of each band some of the way to those of another crop of the batch.
+
+    So that the spectrum of a collection's mastering tells nothing (MixStyle, Zhou et al. 2021, per frequency).
+    """
+    n = len(x)
+    mean = x.mean(axis=1, keepdims=True)
+    std = x.std(axis=1, keepdims=True) + 0.05  # a silent band stays nearly silent
+    partner = rng.permutation(n)
+    keep = np.asarray(np.where(rng.random(n) < share, rng.uniform(0, 1, n), 1.0), dtype=np.float32)[
+        :, None, None
+    ]
+    new_mean = keep * mean + (1 - keep) * mean[partner]
+    new_std = keep * std + (1 - keep) * std[partner]
+    return np.asarray((x - mean) * (new_std / std) + new_mean, dtype=np.float32)
 
 
 def mixing_weights(n: int, config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.augment import crops, distort, mask, mixing_weights, shift_pitch
+from training.augment import crops, distort, mask, mix_styles, mixing_weights, shift_pitch
 from training.dataset import NO_GENRE, Clips, Teacher
 from training.recipe import Recipe
 
@@ -91,6 +91,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no type
         x = crops(clips.mel, rows, starts, stretch, frames)
         if config.shift_bins:
             x = shift_pitch(x, rng.uniform(-config.shift_bins, config.shift_bins, n))
+        if config.mixstyle:
+            x = mix_styles(x, config.mixstyle, rng)
         x = distort(x, self._band_mean[rows], self._loudness[rows], config, rng)
         wanted = {"logits": self._targets[rows]}
         weights = {"logits": np.where(clips.genre[rows] == NO_GENRE, self._recipe.train.none_weight, 1.0)}

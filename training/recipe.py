@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.augment import AugmentConfig
 from training.dataset import (
     Clips,
     DatasetError,
     Teacher,
+    artist_folds,
     clip_keys,
     concatenate,
     read_arrays,
     standardised_logits,
 )
 from training.network import NetworkConfig
+
+HELD_OUT_FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,9 @@ class SourceConfig:
     source: str
     arrays: str
     artists: str = ""
+    hold_out: str = "split"
+    """What is kept from training and measured: ``split`` (the file's valid part), ``artists`` (a fifth of them),
+    ``all`` or ``none``."""
     share: float = 1.0
     """Part of each batch, in proportion to the other sources'."""
     soften: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -151,6 +158,25 @@ def load_clips(recipe: Recipe, data_dir: Path) -> Clips:
             for d in recipe.data
         ]
     )
+
+
+def held_out(recipe: Recipe, clips: Clips) -> NDArray[np.bool_]:
+    """Which clips the recipe keeps from training, (n,)."""
+    rows = np.zeros(len(clips), dtype=np.bool_)
+    for config in recipe.data:
+        here = clips.source == config.source
+        match config.hold_out:
+            case "split":
+                rows |= here & (clips.split == "valid")
+            case "artists":
+                rows[here] = artist_folds(clips.take(here), HELD_OUT_FOLDS, seed=0) == 0
+            case "all":
+                rows |= here
+            case "none":
+                pass
+            case other:
+                raise DatasetError(f"hold_out = {other!r} is none of split, artists, all and none")
+    return rows
 
 
 def load_teachers(recipe: Recipe, data_dir: Path, clips: Clips) -> dict[str, Teacher]:
