@@ -7,11 +7,11 @@ import time
 from abc import ABC
 from collections.abc import Callable, Iterable, Mapping
 
-from tagger.columns import analysis_fields, arrays_to_blobs, estimate_fields, tag_fields
+from tagger.columns import analysis_fields, arrays_to_blobs, estimate_fields, plain, tag_fields
 from tagger.errors import StoreError
 from tagger.filters import TrackFilter, below
 from tagger.journal import Journal
-from tagger.rows import TrackRow
+from tagger.rows import LabelSource, TrackRow
 from tagger.tracks import FileTags, GenreEstimate, Heard, Track, display
 
 _NO_ANALYSIS: dict[str, object] = {"model_id": None, "listened_ns": None}
@@ -217,6 +217,18 @@ class Catalogue(Journal, ABC):
                 )
             self._conn.execute("DELETE FROM tracks WHERE missing_since_ns IS NOT NULL")
         return n_missing
+
+    def add_label(self, track_id: int, genre: str, source: LabelSource) -> None:
+        """Record a genre that a person, an import or the file's own tags give a track."""
+        with self.transaction():
+            track = self.track(track_id)
+            if track is None:
+                raise ValueError(f"there is no track {track_id}")
+            self._conn.execute(
+                "INSERT INTO labels (track_id, path, genre, source, at_ns) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (track_id, source, genre) DO UPDATE SET at_ns = excluded.at_ns",
+                (track_id, track.path, plain(genre), source, time.time_ns()),
+            )
 
 
 def _file_fields(run_id: int, track: Track, heard: Heard) -> dict[str, object]:

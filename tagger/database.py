@@ -125,6 +125,7 @@ def _connect_reader(path: bytes, name: str, busy_timeout_s: float) -> tuple[sqli
         conn.execute("PRAGMA query_only = ON")
     except BaseException:
         conn.close()
+        tidy_sidecars(path)
         raise
     return conn, notices
 

@@ -13,6 +13,8 @@ from tagger.rows import (
     RUN_COLUMNS,
     TRACK_COLUMNS,
     ErrorGroup,
+    LabelRow,
+    LabelSource,
     OutcomeRow,
     RunRow,
     Summary,
@@ -195,6 +197,15 @@ class Library:
             (run_id, *[None if status is None else status.value] * 2, -1 if limit is None else limit, offset),
         )
         return [rows.outcome_row(row) for row in found]
+
+    def labels(self, source: LabelSource | None = None) -> list[LabelRow]:
+        """Labels in the order they were given."""
+        found = self._all(
+            "SELECT track_id, path, genre, source, at_ns FROM labels WHERE (? IS NULL OR source = ?) "
+            "ORDER BY at_ns, id",
+            (source, source),
+        )
+        return [LabelRow(*row) for row in found]
 
     def errors(self, *, paths_each: int = 20) -> list[ErrorGroup]:
         """Tracks whose last outcome was a failure, by status and reason, the largest group first."""

@@ -25,7 +25,6 @@ from tagger.rows import (
     EditRow,
     ErrorGroup,
     LabelRow,
-    LabelSource,
     OutcomeRow,
     RunKind,
     RunRow,
@@ -253,28 +252,7 @@ class Store(Catalogue):
                 {name: plain(value) for name, value in record.items()}, pk=("run_id", "track_id")
             )
 
-    # --- labels and care ---
-
-    def add_label(self, track_id: int, genre: str, source: LabelSource) -> None:
-        """Record a genre that a person, an import or the file's own tags give a track."""
-        with self.transaction():
-            track = self.track(track_id)
-            if track is None:
-                raise ValueError(f"there is no track {track_id}")
-            self._db.execute(
-                "INSERT INTO labels (track_id, path, genre, source, at_ns) VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT (track_id, source, genre) DO UPDATE SET at_ns = excluded.at_ns",
-                (track_id, track.path, plain(genre), source, time.time_ns()),
-            )
-
-    def labels(self, source: LabelSource | None = None) -> list[LabelRow]:
-        """Labels in the order they were given."""
-        found = self._all(
-            "SELECT track_id, path, genre, source, at_ns FROM labels WHERE (? IS NULL OR source = ?) "
-            "ORDER BY at_ns, id",
-            (source, source),
-        )
-        return [LabelRow(*row) for row in found]
+    # --- care ---
 
     def integrity_check(self) -> list[str]:
         """Examine the whole database; takes seconds on a large one.
@@ -284,8 +262,13 @@ class Store(Catalogue):
         list of str
             What is wrong, empty where nothing is.
         """
-        problems = [str(row[0]) for row in self._all("PRAGMA integrity_check") if row[0] != "ok"]
-        problems += [
+        try:
+            problems = [str(row[0]) for row in self._all("PRAGMA integrity_check") if row[0] != "ok"]
+        except StoreError as error:
+            problems = [str(error)]
+        if problems:
+            return problems  # the rest can only be asked of a sound file
+        problems = [
             f"a row of {row[0]} refers to a row of {row[2]} that is gone"
             for row in self._all("PRAGMA foreign_key_check")
         ]
