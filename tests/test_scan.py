@@ -327,13 +327,14 @@ def test_an_unreadable_folder_costs_no_other(root: bytes, monkeypatch: pytest.Mo
     assert [path for path, _ in troubles] == [given]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_folders_without_permission(root: bytes) -> None:
     put(root, "closed/1.mp3"), put(root, "listed/2.mp3"), put(root, "open/3.mp3")
     closed, listed = os.path.join(root, b"closed"), os.path.join(root, b"listed")
     try:
         os.chmod(closed, 0)
         os.chmod(listed, 0o400)
+        if os.access(closed, os.R_OK):
+            pytest.skip("this user may read everything")
         troubles = Troubles()
         assert [track.path[-5:] for track in scan([root], on_trouble=troubles)] == [b"3.mp3"]
         assert [path for path, _ in troubles] == [closed, listed]
