@@ -37,7 +37,7 @@ class AugmentConfig:
     band_masks: int = 1
     band_mask_bins: int = 16
     mixstyle: float = 0.0
-    """Share of the crops that take on the spectrum (each band's mean and deviation) of another of the batch."""
+    """Share of the crops that take on the spectrum (each band's mean and deviation) of another crop."""
     mixup: float = 0.2
     """Parameter of the beta distribution of the mixing weight."""
     mixup_share: float = 0.5
@@ -132,15 +132,14 @@ def distort(
 def mix_styles(x: Batch, share: float, rng: np.random.Generator) -> Batch:
     """Move the mean and deviation of each band some of the way to those of another crop of the batch.
 
-    So that the spectrum of a collection's mastering tells nothing (MixStyle, Zhou et al. 2021, per frequency).
+    So that the spectrum of a mastering tells nothing (MixStyle, Zhou et al. 2021, per frequency).
     """
     n = len(x)
     mean = x.mean(axis=1, keepdims=True)
     std = x.std(axis=1, keepdims=True) + 0.05  # a silent band stays nearly silent
     partner = rng.permutation(n)
-    keep = np.asarray(np.where(rng.random(n) < share, rng.uniform(0, 1, n), 1.0), dtype=np.float32)[
-        :, None, None
-    ]
+    own = np.where(rng.random(n) < share, rng.uniform(0, 1, n), 1.0)
+    keep = np.asarray(own, dtype=np.float32)[:, None, None]
     new_mean = keep * mean + (1 - keep) * mean[partner]
     new_std = keep * std + (1 - keep) * std[partner]
     return np.asarray((x - mean) * (new_std / std) + new_mean, dtype=np.float32)

@@ -11,6 +11,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,29 +164,33 @@ def clip_keys(clips: Clips) -> list[str]:
     return keys
 
 
-def artist_folds(clips: Clips, n_folds: int, seed: int) -> NDArray[np.int64]:
-    """Fold of each clip: artists never split, genres and sources spread as evenly as that allows.
+def artist_folds(artist: NDArray[np.str_], kind: NDArray[Any], n_folds: int, seed: int) -> NDArray[np.int64]:
+    """Fold of each row: artists never split, kinds (genres, say) spread as evenly as that allows.
 
-    Artists in random order, the largest first; each goes to the fold that has fewest clips of its genres.
+    The artists with most rows come first, equals in random order; each goes to the fold that is then the
+    least overfull.
+
+    Parameters
+    ----------
+    artist, kind : (n,) arrays
+    n_folds : int
+    seed : int
 
     Returns
     -------
     (n,) int64
         0 to ``n_folds - 1``.
     """
-    rng = np.random.default_rng(seed)
-    names, who = np.unique(clips.artist, return_inverse=True)
-    kinds, kind = np.unique(
-        [f"{s}/{g}" for s, g in zip(clips.source, clips.genre, strict=True)], return_inverse=True
-    )
+    names, who = np.unique(artist, return_inverse=True)
+    kinds, which = np.unique(kind, return_inverse=True)
     per_artist = np.zeros((len(names), len(kinds)))
-    np.add.at(per_artist, (who, kind), 1)
+    np.add.at(per_artist, (who, which), 1)
     wanted = per_artist.sum(axis=0) / n_folds
     filled = np.zeros((n_folds, len(kinds)))
     fold = np.zeros(len(names), dtype=np.int64)
-    order = rng.permutation(len(names))
+    order = np.random.default_rng(seed).permutation(len(names))
     for a in order[np.argsort(-per_artist[order].sum(axis=1), kind="stable")]:
-        overflow = (((filled + per_artist[a]) / wanted) ** 2).sum(axis=1)
-        fold[a] = np.argmin(overflow)
+        before, after = (filled / wanted) ** 2, ((filled + per_artist[a]) / wanted) ** 2
+        fold[a] = np.argmin((after - before).sum(axis=1))
         filled[fold[a]] += per_artist[a]
-    return fold[who]
+    return np.asarray(fold[who], dtype=np.int64)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from training.dataset import NO_GENRE, Clips
+from training.dataset import NO_GENRE, Clips, artist_folds
 
 N_BOOTSTRAP = 2000
 N_BINS = 10
@@ -103,8 +103,32 @@ def confusion_matrix(genre: NDArray[np.int64], said: NDArray[np.int64], n_genres
     return matrix
 
 
+def cross_fitted(heard: HeardTracks, precision: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Probabilities and acceptance of each track under the calibration of the other half of the artists.
+
+    So that temperature and threshold are measured on tracks they were not fitted to.
+
+    Returns
+    -------
+    p : (n_tracks, n_genres) float64
+    accepted : (n_tracks,) bool
+        The confidence reaches the threshold at which the other half had `precision`.
+    """
+    half = artist_folds(heard.artist, heard.genre, 2, seed=0)
+    p = np.empty((len(half), heard.chunks[0].shape[1]))
+    accepted = np.zeros(len(half), dtype=np.bool_)
+    for side in (0, 1):
+        here, other = half == side, heard.take(half != side)
+        temperature = fit_temperature(other)
+        q = track_probabilities(other, temperature)
+        threshold = precision_threshold(q, q.argmax(axis=1) == other.genre, precision)
+        p[here] = track_probabilities(heard.take(here), temperature)
+        accepted[here] = p[here].max(axis=1) >= threshold
+    return p, accepted
+
+
 def measure(
-    heard: HeardTracks, genres: tuple[str, ...], *, temperature: float, threshold: float
+    heard: HeardTracks, genres: tuple[str, ...], p: NDArray[np.float64], accepted: NDArray[np.bool_]
 ) -> dict[str, Any]:
     """Everything that is said about a model on labelled tracks, as plain values.
 
@@ -113,8 +137,10 @@ def measure(
     heard : HeardTracks
         Tracks of known genres only.
     genres : tuple of str
-    temperature, threshold : float
-        Of the card.
+    p : (n_tracks, n_genres) float64
+        Calibrated probabilities.
+    accepted : (n_tracks,) bool
+        Which tracks would get a genre.
 
     Raises
     ------
@@ -123,7 +149,6 @@ def measure(
     """
     if not len(heard.genre) or (heard.genre == NO_GENRE).any():
         raise ValueError("only tracks of known genres can be right or wrong")
-    p = track_probabilities(heard, temperature)
     said, confidence = p.argmax(axis=1), p.max(axis=1)
     correct = said == heard.genre
     matrix = confusion_matrix(heard.genre, said, len(genres))
@@ -134,7 +159,6 @@ def measure(
     n_hits = sum((c.argmax(axis=1) == g).sum() for c, g in zip(heard.chunks, heard.genre, strict=True))
     bins = np.minimum((confidence * N_BINS).astype(np.int64), N_BINS - 1)
     order = np.argsort(-confidence, kind="stable")
-    accepted = confidence >= threshold
     steps = np.unique(np.linspace(1, len(order), 20).round().astype(np.int64))
     return {
         "n_tracks": len(heard.genre),
@@ -143,7 +167,6 @@ def measure(
         "chunk_accuracy": _round(n_hits / n_chunks),
         "macro_f1": _round(f1[here].mean()),
         "ece": _round(expected_calibration_error(confidence, correct)),
-        "threshold": _round(threshold),
         "coverage": _round(accepted.mean()),
         "precision_when_given": _round(correct[accepted].mean()) if accepted.any() else None,
         "per_genre": {

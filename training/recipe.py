@@ -36,8 +36,8 @@ class SourceConfig:
     arrays: str
     artists: str = ""
     hold_out: str = "split"
-    """What is kept from training and measured: ``split`` (the file's valid part), ``artists`` (a fifth of them),
-    ``all`` or ``none``."""
+    """What is kept from training and measured: ``split`` (the file's valid part), ``artists`` (a fifth of
+    them), ``all`` or ``none``."""
     share: float = 1.0
     """Part of each batch, in proportion to the other sources'."""
     soften: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -169,7 +169,7 @@ def held_out(recipe: Recipe, clips: Clips) -> NDArray[np.bool_]:
             case "split":
                 rows |= here & (clips.split == "valid")
             case "artists":
-                rows[here] = artist_folds(clips.take(here), HELD_OUT_FOLDS, seed=0) == 0
+                rows[here] = artist_folds(clips.artist[here], clips.genre[here], HELD_OUT_FOLDS, seed=0) == 0
             case "all":
                 rows |= here
             case "none":

@@ -158,6 +158,16 @@ def _resume(folder: Path, recipe: Recipe, model: keras.Model) -> dict[str, Any] 
     }
 
 
+def _weighted(network: keras.Model, heads: Mapping[str, int]) -> list[Any]:
+    """The layers with weights, but for auxiliary heads, in the order they were built."""
+    return [layer for layer in network.layers if layer.weights and layer.name not in heads]
+
+
+def _copy_weights(source: keras.Model, target: keras.Model, heads: Mapping[str, int]) -> None:
+    for ours, theirs in zip(_weighted(target, heads), _weighted(source, heads), strict=True):
+        ours.set_weights(theirs.get_weights())
+
+
 def train(
     clips: Clips,
     teachers: Mapping[str, Teacher],
@@ -167,6 +177,7 @@ def train(
     folder: Path | None = None,
     valid: Clips | None = None,
     valid_every: int = 4,
+    init: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Trained:
     """Train a network.
@@ -184,6 +195,10 @@ def train(
         For checkpoints (resumed from where present) and the learning curve.
     valid : Clips or None
         Measured every `valid_every` epochs for the curve alone; nothing is chosen by it.
+    init : Path or None
+        A saved network of the same recipe to start from instead of random weights.
+    init : Path or None
+        A saved network of the same recipe to start from instead of random weights.
     say : callable
         Gets a line of progress per epoch.
 
@@ -208,6 +223,10 @@ def train(
         | {name: keras.losses.MeanSquaredError() for name in sizes},
         loss_weights={"logits": 1.0} | dict.fromkeys(sizes, t.teacher_weight),
     )
+    if init is not None:
+        _copy_weights(keras.models.load_model(init), full, sizes)
+    if init is not None:
+        _copy_weights(keras.models.load_model(init), full, sizes)
     state = None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -225,10 +244,5 @@ def train(
     if watch.average is not None:
         model.set_weights(watch.average)
     final = build(recipe.network, len(recipe.genres))
-    by_name = {layer.name: layer for layer in full.layers}
-    mine = [w for layer in final.layers for w in layer.get_weights()]
-    trained = [w for layer in full.layers if layer.name not in sizes for w in layer.get_weights()]
-    if [w.shape for w in mine] != [w.shape for w in trained]:
-        raise DatasetError(f"the layers {sorted(by_name)} do not fit the network without its teachers")
-    final.set_weights(trained)
+    _copy_weights(full, final, sizes)
     return Trained(final, watch.curve)
