@@ -1,1 +1,1 @@
-"""The figures people rely on: `python -m tests.reliability` measures them at full size and prints the table."""
+"""What people rely on, in figures: `python -m tests.reliability` measures them at full size."""

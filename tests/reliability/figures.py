@@ -2,7 +2,7 @@
 
 A figure is a function of a scratch folder and a size; `@figure` gives it its row of the table:
 
-    @figure("R20", what="100 good and 25 bad files through the program", bar="100/100, 25/25, exit 1", full=100)
+    @figure("R20", what="good and bad files through the program", bar="100/100, 25/25", full=100)
     def hostile(folder: Path, *, size: int) -> Measured: ...
 
 pytest calls it in reduced size (`hostile(tmp_path, size=20)`), `python -m tests.reliability` with `full`.
