@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from tagger import columns, rows
@@ -63,6 +63,14 @@ class Library:
     def _one(self, sql: str, params: Sequence[object] = ()) -> Any:
         found = self._all(sql, params)
         return found[0] if found else None
+
+    def query(self, sql: str, params: Sequence[object] = ()) -> list[Any]:
+        """Rows of a SELECT over the tables of `tagger.schema`, for those who count differently."""
+        return self._all(sql, params)
+
+    def add_function(self, name: str, function: Callable[..., int | float | str | None], n_args: int) -> None:
+        """Make a pure function of Python callable from the SQL of `query`."""
+        self._conn.create_function(name, n_args, function, deterministic=True)
 
     def find(self, path: bytes) -> TrackRow | None:
         """Track at a path."""
