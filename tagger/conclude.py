@@ -210,9 +210,7 @@ class Run:
         if plan.after is None or self.options.dry_run:
             self._end(outcome, subject.track_id)
         elif not self.options.write:
-            unwritten = Plan(
-                Status.UNCHANGED, f"sounds like {plan.reason}; `tagger write` writes it", plan.genre
-            )
+            unwritten = Plan(Status.UNCHANGED, f"{plan.reason}; `tagger write` writes it", plan.genre)
             self._end(_outcome(subject.path, unwritten, estimate, subject.tags.genres), subject.track_id)
         else:
             edit = TagEdit(subject.tags.state, genre_state(plan.after, like=subject.tags.state))

@@ -67,22 +67,17 @@ def plan_edit(tags: FileTags, estimate: GenreEstimate, policy: WritePolicy, own:
             Status.UNCERTAIN, f"sounds like {estimate.genre}, which the configuration says not to write"
         )
     has = ", ".join(tags.genres)
-    heard = f"{name} ({estimate.confidence:.2f})"
+    sounds = f"sounds like {name} ({estimate.confidence:.2f})"
     match policy.mode:
         case WriteMode.MISSING if tags.genres:
-            return Plan(Status.KEPT, f"has {has}; sounds like {heard}", genre=name)
+            return Plan(Status.KEPT, f"has {has}; {sounds}", name)
         case WriteMode.OWN if tags.genres and tags.state != own:
-            return Plan(Status.KEPT, f"has {has}, which somebody else wrote; sounds like {heard}", genre=name)
+            return Plan(Status.KEPT, f"has {has}, which somebody else wrote; {sounds}", name)
         case WriteMode.APPEND if any(same_genre(name, genre) for genre in tags.genres):
-            return Plan(Status.UNCHANGED, f"has {has} already", genre=name)
+            return Plan(Status.UNCHANGED, f"has {has} already", name)
         case WriteMode.APPEND:
             # Genres that only an ID3v1 byte holds are spelled out, or the new one would hide them.
-            return Plan(
-                Status.TAGGED,
-                f"{heard} beside {has or 'none'}",
-                name,
-                (*(tags.state.values or tags.genres), name),
-            )
+            return Plan(Status.TAGGED, sounds, name, (*(tags.state.values or tags.genres), name))
     if tags.genres == (name,):
-        return Plan(Status.UNCHANGED, f"has {has} already", genre=name)
-    return Plan(Status.TAGGED, f"{heard} in place of {has}" if has else heard, name, (name,))
+        return Plan(Status.UNCHANGED, f"has {has} already", name)
+    return Plan(Status.TAGGED, sounds, name, (name,))

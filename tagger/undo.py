@@ -72,9 +72,12 @@ def _undo_edit(store: Store, undo_id: int, row: EditRow, *, dry_run: bool, prese
         return Outcome(
             path, Status.KEPT, f"has {has}, which somebody wrote since", before=tags.genres, after=tags.genres
         )
-    former = ", ".join(row.edit.before.values) or "no genre"
     done = Outcome(
-        path, Status.TAGGED, f"put back: {former}", before=tags.genres, after=row.edit.before.values
+        path,
+        Status.TAGGED,
+        f"put back by undo of run {row.run_id}",
+        before=tags.genres,
+        after=row.edit.before.values,
     )
     if dry_run or row.track_id is None:
         return done

@@ -37,7 +37,15 @@ class RunReport:
     """Prints outcomes as they come. Use as a context manager, so that a bar never outlives the run."""
 
     def __init__(
-        self, *, roots: tuple[bytes, ...], as_json: bool, quiet: bool, verbose: bool, dry_run: bool, jobs: int
+        self,
+        *,
+        roots: tuple[bytes, ...],
+        as_json: bool,
+        quiet: bool,
+        verbose: bool,
+        dry_run: bool,
+        jobs: int,
+        deed: str = "written",
     ) -> None:
         self.roots, self.as_json, self.quiet, self.verbose, self.dry_run = (
             roots,
@@ -46,7 +54,7 @@ class RunReport:
             verbose,
             dry_run,
         )
-        self.jobs = jobs
+        self.jobs, self.deed = jobs, deed
         self.counts: Counter[Status] = Counter()
         self.n_to_listen = self.n_listened = 0
         self.bar: Any = None
@@ -121,8 +129,8 @@ class RunReport:
         for status in Status:
             if n := summary.counts.get(status, 0):
                 meaning = MEANING[status]
-                if status is Status.TAGGED and self.dry_run:
-                    meaning = "genre would be written"
+                if status is Status.TAGGED:
+                    meaning = f"genre {'would be ' if self.dry_run else ''}{self.deed}"
                 self._say(f"  {status.value.replace('_', ' '):18} {n:>8,}  {meaning}", err=self.quiet)
         if summary.n_missing:
             self._say(
@@ -142,8 +150,8 @@ class RunReport:
 
     def _what_happened(self, outcome: Outcome) -> str:
         if outcome.status is Status.TAGGED:
-            would = "would become " if self.dry_run else ""
-            return f"{would}{', '.join(outcome.after) or 'no genre'}  ({outcome.reason})"
+            before, after = (", ".join(genres) or "no genre" for genres in (outcome.before, outcome.after))
+            return f"{before} -> {after}  ({outcome.reason})"
         return f"{outcome.status.value}: {outcome.reason}"
 
     def _start_bar(self) -> None:

@@ -160,7 +160,9 @@ def undo(
             click.confirm(
                 f"Put back the genres of {n:,} files that run {run_id} wrote?", abort=True, err=True
             )
-        report = RunReport(roots=(), as_json=as_json, quiet=quiet, verbose=verbose, dry_run=dry_run, jobs=1)
+        report = RunReport(
+            roots=(), as_json=as_json, quiet=quiet, verbose=verbose, dry_run=dry_run, jobs=1, deed="put back"
+        )
         with report:
             summary = undo_run(store, run_id, report, dry_run=dry_run, preserve_mtime=settings.preserve_mtime)
         report.summary(summary)

@@ -1,0 +1,172 @@
+"""The main job on real files of every container: tag, do nothing the second time, undo."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import tinytag
+
+from tests import media
+from tests.conftest import CONTAINERS, Tagger, tree
+
+ANY = ("--threshold", "0", "--margin", "0")
+"""Synthetic music sounds like nothing in particular: take the best guess."""
+
+
+@pytest.fixture
+def library(made_library: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made_library, tmp_path / "music"))
+
+
+def genre_of(path: Path) -> str | None:
+    """As a reader reads it that has nothing to do with ours."""
+    return tinytag.TinyTag.get(path).genre
+
+
+READ_BY_TINYTAG = frozenset(CONTAINERS) - {"wv", "tta", "dsf"}
+"""tinytag does not know the others."""
+
+
+def test_a_library_is_tagged_left_alone_and_put_back(library: Path, tagger: Tagger) -> None:
+    before = tree(library)
+
+    dry = tagger("run", "--dry-run", *ANY, "--json", library)
+    assert dry.code == 0, dry.err
+    assert {line["status"] for line in dry.lines} == {"tagged"}
+    assert tree(library) == before, "a dry run changed a file"
+    assert not (library.parent / "data").exists(), "a dry run made a database"
+
+    first = tagger("run", *ANY, "--json", library)
+    assert first.code == 0, first.err
+    assert len(first.lines) == len(CONTAINERS)
+    for name, line in first.by_name().items():
+        assert line["status"] == "tagged", line
+        assert line["before"] == []
+        assert line["after"] == [line["genre"]]
+        assert abs(sum(line["genres"].values()) - 1) < 0.01
+        assert line["genres"] == dry.by_name()[name]["genres"], "a dry run hears something else"
+    for path in library.iterdir():
+        if path.stem in READ_BY_TINYTAG:
+            assert genre_of(path) == first.by_name()[path.name]["genre"], path
+
+    written = tree(library)
+    second = tagger("run", *ANY, "--json", library)
+    assert second.code == 0
+    assert {line["status"] for line in second.lines} == {"unchanged"}
+    assert tree(library) == written, "the second run touched a file"
+
+    undone = tagger("undo", "--yes", "--json")
+    assert undone.code == 0, undone.err
+    assert len(undone.lines) == len(CONTAINERS)
+    assert all(line["after"] == [] for line in undone.lines)
+    for path in library.iterdir():
+        if path.stem in READ_BY_TINYTAG:
+            assert genre_of(path) is None, path
+
+    third = tagger("run", *ANY, "--json", library)
+    assert {line["status"] for line in third.lines} == {"unchanged"}, "what was undone is not written again"
+
+    redone = tagger("undo", "--yes", "--json")
+    assert {line["status"] for line in redone.lines} == {"tagged"}, "an undo can be undone"
+    for path in library.iterdir():
+        if path.stem in READ_BY_TINYTAG:
+            assert genre_of(path) == first.by_name()[path.name]["genre"], path
+
+
+def test_undo_leaves_what_somebody_changed_since(library: Path, tagger: Tagger) -> None:
+    import mutagen
+
+    tagger("run", *ANY, library)
+    by_hand = library / "flac.flac"
+    file = mutagen.File(by_hand)
+    file["genre"] = "Krautrock"
+    file.save()
+    lines = tagger("undo", "--yes", "--json").by_name()
+    assert lines["flac.flac"]["status"] == "kept"
+    assert "Krautrock" in lines["flac.flac"]["reason"]
+    assert genre_of(by_hand) == "Krautrock"
+    assert genre_of(library / "mp3.mp3") is None
+
+
+def test_a_dry_run_leaves_the_database_as_it_is(library: Path, tagger: Tagger) -> None:
+    tagger("run", *ANY, library)
+    media.make(library / "new.mp3", "mp3", seconds=5, seed=99)
+    data, music = tree(library.parent / "data"), tree(library)
+    dry = tagger("run", "-n", *ANY, "--mode", "overwrite", "--json", library)
+    assert dry.by_name()["new.mp3"]["status"] == "tagged"
+    assert tree(library) == music
+    assert tree(library.parent / "data") == data
+
+
+def test_moved_copied_retagged_and_deleted_files(library: Path, tagger: Tagger) -> None:
+    import mutagen
+
+    first = tagger("run", *ANY, "--json", library).by_name()
+    (library / "new").mkdir()
+    (library / "mp3.mp3").rename(library / "new" / "moved.mp3")
+    shutil.copy2(library / "flac.flac", library / "copy.flac")
+    file = mutagen.File(library / "ogg-opus.opus")
+    file["title"] = "Another title"
+    file.save()
+    (library / "wav.wav").unlink()
+
+    plain = tagger("run", *ANY, library)
+    assert plain.code == 0, plain.err
+    assert "missing" in plain.out
+    assert tagger("status", "--json").lines[0]["missing"] == 1
+    rows = {os.path.basename(line["path"]): line for line in tagger("ls", "--json").lines}
+    assert len(rows) == len(CONTAINERS), "one is gone, one is a copy"
+    assert rows["moved.mp3"]["genre"] is not None
+    assert rows["moved.mp3"]["file_genres"] == first["mp3.mp3"]["after"]
+    assert rows["copy.flac"]["genres"] == rows["flac.flac"]["genres"]
+    assert rows["ogg-opus.opus"]["title"] == "Another title"
+    assert [os.path.basename(line["path"]) for line in tagger("ls", "--missing", "--json").lines] == [
+        "wav.wav"
+    ]
+
+
+def test_scan_then_write_is_run(library: Path, tagger: Tagger) -> None:
+    before = tree(library)
+    assert tagger("scan", library).code == 0
+    assert tree(library) == before
+    written = tagger("write", *ANY, "--json", library)
+    assert written.code == 0, written.err
+    assert {line["status"] for line in written.lines} == {"tagged"}
+    assert genre_of(library / "mp3.mp3") == written.by_name()["mp3.mp3"]["genre"]
+
+
+def test_another_mode_decides_again_without_listening(library: Path, tagger: Tagger) -> None:
+    media.make(library / "mine.mp3", "mp3", seconds=5, seed=50, tags={"genre": "Krautrock"})
+    assert tagger("run", *ANY, "--json", library).by_name()["mine.mp3"]["status"] == "kept"
+    appended = tagger("run", *ANY, "--mode", "append", "--json", library).by_name()
+    assert appended["mine.mp3"]["after"] == ["Krautrock", appended["mine.mp3"]["genre"]]
+    assert appended["flac.flac"]["status"] == "unchanged"
+    replaced = tagger("run", *ANY, "--mode", "overwrite", "--json", library).by_name()
+    assert replaced["mine.mp3"]["after"] == [replaced["mine.mp3"]["genre"]]
+
+
+def test_the_users_names_are_written(library: Path, tagger: Tagger, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    labels = next(line for line in tagger("models", "--json").lines if line["used"])["genres"]
+    config.write_text("[genres]\n" + "".join(f'{label} = "My {label.title()}"\n' for label in labels))
+    lines = tagger("run", "--config", config, *ANY, "--json", library).lines
+    assert all(line["genre"].startswith("My ") for line in lines)
+    assert genre_of(
+        library / "flac.flac",
+    ).startswith("My ")  # type: ignore[union-attr]
+
+
+def test_names_that_are_not_utf8(tmp_path: Path, tagger: Tagger) -> None:
+    folder = os.fsencode(tmp_path / "music")
+    os.mkdir(folder)
+    name = b"-caf\xe9\n \xf0\x9f\x8e\xb5.mp3"
+    media.make(os.path.join(folder, name), "mp3", seconds=5)
+    ran = tagger("run", *ANY, "--json", folder)
+    assert ran.code == 0, ran.err
+    assert os.fsencode(ran.lines[0]["path"]) == os.path.join(folder, name)
+    assert ran.lines[0]["status"] == "tagged"
+    for command in (["ls"], ["status"], ["errors"], ["runs"], ["run", "-v", folder], ["undo", "--yes"]):
+        assert tagger(*command).code == 0
