@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -44,7 +44,7 @@ class _Dispatched:
     at_s: float
 
 
-def listen_all(tasks: Iterable[ListenTask], *, worker: Worker, n_jobs: int) -> Iterator[Heard]:
+def listen_all(tasks: Iterable[ListenTask], *, worker: Worker, n_jobs: int) -> Generator[Heard, None, None]:
     """Run `worker` over all tasks in `n_jobs` processes and yield every report as it arrives.
 
     Parameters

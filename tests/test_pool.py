@@ -71,5 +71,5 @@ def test_leaving_early_stops_the_workers_at_once() -> None:
     reports = listen_all(tasks, worker=listen, n_jobs=2)
     next(reports)
     started = time.monotonic()
-    reports.close()  # type: ignore[attr-defined]
+    reports.close()
     assert time.monotonic() - started < 5

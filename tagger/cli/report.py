@@ -14,7 +14,7 @@ from tagger.cli.common import outcome_json, shown
 from tagger.tracks import Outcome, Status
 
 if TYPE_CHECKING:
-    from tagger.batch import RunSummary
+    from tagger.job import RunSummary
 
 MEANING = {
     Status.TAGGED: "genre written",
