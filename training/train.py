@@ -197,8 +197,6 @@ def train(
         Measured every `valid_every` epochs for the curve alone; nothing is chosen by it.
     init : Path or None
         A saved network of the same recipe to start from instead of random weights.
-    init : Path or None
-        A saved network of the same recipe to start from instead of random weights.
     say : callable
         Gets a line of progress per epoch.
 
@@ -223,8 +221,6 @@ def train(
         | {name: keras.losses.MeanSquaredError() for name in sizes},
         loss_weights={"logits": 1.0} | dict.fromkeys(sizes, t.teacher_weight),
     )
-    if init is not None:
-        _copy_weights(keras.models.load_model(init), full, sizes)
     if init is not None:
         _copy_weights(keras.models.load_model(init), full, sizes)
     state = None

@@ -1,0 +1,176 @@
+"""From a run and a report to a bundle and its page in Markdown."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tagger.card import ModelCard
+from tagger.features import FeatureConfig
+from tagger.model import GenreModel, load_model
+from training.export import Precision, parity, to_litert, write_bundle
+from training.recipe import Recipe
+from training.runs import load_network
+
+CHUNKS_OF_4_MINUTES = 104
+"""Eight segments of 30 s, 13 chunks each."""
+
+LICENCE = (
+    "GPL-3.0-or-later. Trained weights only; none of the music is contained. Learnt from GTZAN (research use; the "
+    "recordings belong to their owners) with outputs of MSD-musicnn (ISC) as a teacher"
+)
+LICENCE_MAGNATUNE = (
+    ", and from Magnatune recordings of the Emotify study (CC BY-NC-SA, the artists) with outputs of YAMNet "
+    "(Apache-2.0) as a teacher"
+)
+
+
+def milliseconds_per_chunk(model: GenreModel) -> float:
+    """Time of one thread for a chunk of a 4-minute track, in ms of processor time."""
+    features = model.card.features
+    x = np.zeros((13, features.chunk_frames, features.n_mels), dtype=np.float32)
+    model.predict(x)
+    start = time.process_time()
+    for _ in range(CHUNKS_OF_4_MINUTES // 13):
+        model.predict(x)
+    return (time.process_time() - start) / CHUNKS_OF_4_MINUTES * 1000
+
+
+def headline(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The report's figures that go onto the card: without matrices and curves."""
+    bulky = {"confusion", "reliability", "risk_coverage"}
+    return {
+        part: {name: {k: v for k, v in m.items() if k not in bulky} for name, m in report[part].items()}
+        for part in ("held_out", "elsewhere", "none_of_these")
+    }
+
+
+def export_run(
+    recipe: Recipe,
+    folder: Path,
+    report_folder: Path,
+    directory: Path,
+    *,
+    precision: Precision,
+    margin: float = 0.0,
+) -> tuple[ModelCard, float]:
+    """Write the bundle of a run.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    folder : Path
+        The run whose network is shipped.
+    report_folder : Path
+        The run whose report gives calibration and figures: the same, or the one that held tracks out where the
+        shipped network learnt from everything.
+    directory : Path
+    precision : {"float32", "float16", "dynamic"}
+    margin : float
+
+    Returns
+    -------
+    card : ModelCard
+    difference : float
+        Largest difference of an output between Keras and LiteRT, over random chunks.
+    """
+    network = load_network(folder)
+    report = json.loads((report_folder / "report.json").read_text(encoding="utf-8"))
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    measured = json.loads((report_folder / "run.json").read_text(encoding="utf-8"))
+    weights = to_litert(network, precision)
+    sources = [d.source for d in recipe.data]
+
+    def write(metrics: Mapping[str, Any]) -> ModelCard:
+        return write_bundle(
+            directory,
+            weights,
+            name=recipe.name,
+            version=recipe.version,
+            genres=recipe.genres,
+            features=FeatureConfig(),
+            temperature=report["temperature"],
+            threshold=report["threshold"],
+            margin=margin,
+            metrics=metrics,
+            training={
+                "sources": sources,
+                "n_clips": run["n_clips"],
+                "held_out_learnt_as_well": run["everything"],
+                "figures_are_of_a_run_on_n_clips": measured["n_clips"],
+                "calibration_fitted_to": report["fitted_to"],
+                "seed": run["seed"],
+                "n_parameters": int(network.count_params()),
+                "precision": precision,
+                "recipe": run["recipe"],
+            },
+            licence=LICENCE + (LICENCE_MAGNATUNE if "magnatune" in sources else ""),
+            details=report,
+        )
+
+    write(headline(report))
+    model = load_model(directory)
+    features = FeatureConfig()
+    chunks = np.random.default_rng(0).standard_normal(
+        (8, features.chunk_frames, features.n_mels), dtype=np.float32
+    )
+    difference = parity(network, model, chunks)
+    speed = {
+        "ms_per_chunk": round(milliseconds_per_chunk(model), 3),
+        "largest_difference_from_keras": float(f"{difference:.2g}"),
+    }
+    return write(headline(report) | {"speed_one_thread": speed}), difference
+
+
+def page(card: ModelCard, report: Mapping[str, Any]) -> str:
+    """The model card as a page in Markdown."""
+    lines = [
+        f"# Model {card.model_id}",
+        "",
+        f"Genres: {', '.join(card.genres)}.",
+        f"{card.training['n_parameters']} parameters, {card.weights.size_bytes / 1e6:.2f} MB "
+        f"({card.training['precision']}), {card.metrics['speed_one_thread']['ms_per_chunk']} ms per 4-second chunk "
+        "on one thread.",
+        "",
+        f"Learnt from {card.training['n_clips']} clips of up to 30 s: {', '.join(card.training['sources'])}.",
+    ]
+    if card.training["held_out_learnt_as_well"]:
+        lines.append(
+            f"The figures below are those of the same recipe trained on {card.training['figures_are_of_a_run_on_n_clips']} "
+            "clips, measured on the tracks it did not learn from; the shipped weights learnt from these as well."
+        )
+    lines += [
+        "",
+        f"Confidences are calibrated (temperature {card.calibration.temperature}). A genre is given from "
+        f"{card.decision.threshold:.2f} on: {card.training['calibration_fitted_to']}.",
+        "",
+        "| measured on | tracks | accuracy [95 %] | chunks | macro-F1 | ECE | given a genre | of those right |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for part in ("held_out", "elsewhere"):
+        for name, m in report[part].items():
+            low, high = m["accuracy_95"]
+            right = "–" if m["precision_when_given"] is None else f"{m['precision_when_given']:.2f}"
+            lines.append(
+                f"| {part.replace('_', ' ')}: {name} | {m['n_tracks']} | {m['accuracy']:.3f} [{low:.3f}, {high:.3f}] | "
+                f"{m['chunk_accuracy']:.3f} | {m['macro_f1']:.3f} | {m['ece']:.3f} | {m['coverage']:.2f} | {right} |"
+            )
+    for name, m in report["none_of_these"].items():
+        lines.append(
+            f"| music of none of these genres: {name} | {m['n_tracks']} | | | | | {m['share_named']:.2f} | |"
+        )
+    everything = report["held_out"]["all"]
+    lines += ["", "| genre | tracks | recall | precision | most often taken for |", "|---|---|---|---|---|"]
+    names = everything["confusion"]["genres"]
+    for name, m in everything["per_genre"].items():
+        row = list(everything["confusion"]["rows_are_reference"][names.index(name)])
+        row[names.index(name)] = 0
+        worst = f"{names[int(np.argmax(row))]} ({max(row)})" if max(row) else "–"
+        precision = "–" if m["precision"] is None else f"{m['precision']:.2f}"
+        lines.append(f"| {name} | {m['n_tracks']} | {m['recall']:.2f} | {precision} | {worst} |")
+    return "\n".join([*lines, "", f"Licence: {card.licence}.", ""])
