@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 
 from tagger import __version__
 from tagger.errors import StoreError, TagError
@@ -31,16 +32,45 @@ def undo_run(
     """
     if store.run(run_id) is None:
         raise StoreError(f"There is no run {run_id}; `tagger runs` lists them.")
-    started_s = time.monotonic()
     if not dry_run:
         settle_unfinished(store)
     edits = list(reversed(store.edits_of_run(run_id, state="done")))
+    return _undo(store, edits, {"undoes": run_id}, report, dry_run=dry_run, preserve_mtime=preserve_mtime)
+
+
+def undo_edit(store: Store, edit_id: int, report: Report, *, preserve_mtime: bool = False) -> RunSummary:
+    """Take back one edit of a file, as a run of its own.
+
+    Raises
+    ------
+    StoreError
+        There is no such edit in force, or the database cannot be written.
+    """
+    settle_unfinished(store)
+    edit = store.edit(edit_id)
+    if edit is None or edit.state != "done":
+        raise StoreError("This change is not in force any more, so there is nothing to undo.")
+    return _undo(
+        store, [edit], {"undoes_edit": edit_id}, report, dry_run=False, preserve_mtime=preserve_mtime
+    )
+
+
+def _undo(
+    store: Store,
+    edits: list[EditRow],
+    options: Mapping[str, object],
+    report: Report,
+    *,
+    dry_run: bool,
+    preserve_mtime: bool,
+) -> RunSummary:
+    started_s = time.monotonic()
     report.planned(len(edits), 0)
     counts: Counter[Status] = Counter()
     undo_id = 0
     state = "failed"
     if not dry_run:
-        undo_id = store.begin_run("undo", model_id=None, options={"undoes": run_id}, version=__version__)
+        undo_id = store.begin_run("undo", model_id=None, options=options, version=__version__)
     try:
         for edit in edits:
             outcome = _undo_edit(store, undo_id, edit, dry_run=dry_run, preserve_mtime=preserve_mtime)
