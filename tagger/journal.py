@@ -54,7 +54,8 @@ class Journal(Library, ABC):
         size_bytes, mtime_ns : int
             The file as it is now.
         undoes : int, optional
-            Id of the edit that this one takes back; it becomes ``undone`` when this one is done.
+            Id of the edit that this one takes back; it becomes ``undone`` when this one is done, and the edit
+            which that one had undone, if any, is in force again.
 
         Returns
         -------
@@ -127,7 +128,7 @@ class Journal(Library, ABC):
                 },
             )
             if edit.undoes is not None:
-                self._update("edits", edit.undoes, {"state": "undone", "settled_ns": now})
+                self._undone(edit.undoes, now)
             if edit.track_id is not None:
                 after = edit.edit.after
                 self._update(
@@ -141,6 +142,13 @@ class Journal(Library, ABC):
                         "updated_ns": now,
                     },
                 )
+
+    def _undone(self, edit_id: int, now: int) -> None:
+        self._update("edits", edit_id, {"state": "undone", "settled_ns": now})
+        edit = self.edit(edit_id)
+        if edit is not None and edit.undoes is not None:
+            # What was taken back was itself an undoing: the edit it had undone is in force again.
+            self._update("edits", edit.undoes, {"state": "done", "settled_ns": now})
 
     def edit(self, edit_id: int) -> EditRow | None:
         """One edit."""

@@ -77,7 +77,7 @@ def make_heard(
         track.mtime_ns,
         digest,
         tags or FileTags("mp3", GenreState()),
-        **values,  # type: ignore[arg-type]
+        **values,
     )
 
 
@@ -96,7 +96,7 @@ def hear(
 ) -> int:
     """One track through a run: heard, decided, finished."""
     track = make_track(path)
-    heard = make_heard(track, digest, FileTags("mp3", GenreState(), **tags))  # type: ignore[arg-type]
+    heard = make_heard(track, digest, FileTags("mp3", GenreState(), **tags))
     estimate = GenreEstimate(genre, confidence, {"rock": confidence, "pop": 1 - confidence})
     with store.transaction():
         track_id = store.record_heard(run_id, track, heard, model_id=model, estimate=estimate)
@@ -225,20 +225,20 @@ def test_whatever_tags_say_can_be_stored(
 
 @pytest.mark.parametrize("number", [np.float32(0.25), np.float16(0.25), np.float64(0.25)])
 def test_numpy_numbers_become_numbers(store: Store, run_id: int, number: np.floating) -> None:
-    track = Track(b"/music/a.mp3", b"/music", np.int64(7), np.int64(8))  # type: ignore[arg-type]
-    analysis = TrackAnalysis(make_analysis().activations, make_analysis().embedding, number, number)  # type: ignore[arg-type]
-    estimate = GenreEstimate("rock", number, {"rock": number})  # type: ignore[arg-type, dict-item]
-    heard = Heard(track.path, 0, 0, b"d", FileTags("mp3", GenreState(), year=np.int32(1999)), analysis)  # type: ignore[arg-type]
+    track = Track(b"/music/a.mp3", b"/music", np.int64(7), np.int64(8))
+    analysis = TrackAnalysis(make_analysis().activations, make_analysis().embedding, number, number)
+    estimate = GenreEstimate("rock", number, {"rock": number})
+    heard = Heard(track.path, 0, 0, b"d", FileTags("mp3", GenreState(), year=np.int32(1999)), analysis)
     track_id = store.record_heard(run_id, track, heard, model_id=MODEL, estimate=estimate)
     store.set_outcome(
         run_id,
         track_id,
         Outcome(track.path, Status.TAGGED, "", "Rock", number),
-        settings_key="k",  # type: ignore[arg-type]
+        settings_key="k",
     )
     store.finish_run(
         run_id, state="done", exit_code=np.int64(0), counts={"tagged": np.int64(1)}, tracks_per_s=number
-    )  # type: ignore[arg-type, dict-item]
+    )
     types = store._conn.execute(
         "SELECT typeof(confidence), typeof(duration_s), typeof(size_bytes), typeof(year) FROM tracks"
     ).fetchone()
@@ -537,7 +537,7 @@ def test_an_edit_that_came_to_nothing_leaves_the_track(store: Store, run_id: int
         run_id, track_id, b"/x", TagEdit(GenreState(), GenreState(("A",))), size_bytes=1, mtime_ns=1
     )
     before = found(store)
-    store.settle(edit_id, state)  # type: ignore[arg-type]
+    store.settle(edit_id, state)
     assert found(store) == before
     assert store.unsettled() == []
     assert store.last_own_state(track_id) is None
@@ -580,6 +580,19 @@ def test_undo_brings_back_the_former_own_state(store: Store, run_id: int) -> Non
     assert store.last_own_state(track_id) is None
     assert store.latest_write_run() is None
     assert found(store).file_state == GenreState()
+
+
+def test_an_undo_can_be_undone(store: Store, run_id: int) -> None:
+    track_id = hear(store, run_id)
+    first = write(store, run_id, track_id, "", "Rock")
+    undo_run = store.begin_run("undo", model_id=None, options={}, version="0.1")
+    undo = write(store, undo_run, track_id, "Rock", "", undoes=first)
+    redo_run = store.begin_run("undo", model_id=None, options={}, version="0.1")
+    write(store, redo_run, track_id, "", "Rock", undoes=undo)
+    states = {edit.id: edit.state for edit in store.edits_of_track(track_id)}
+    assert (states[first], states[undo]) == ("done", "undone")
+    assert store.last_own_state(track_id) == GenreState(("Rock",))
+    assert store.latest_write_run() == run_id  # to be undone once more
 
 
 def test_edits_of_a_run_come_latest_first(store: Store, run_id: int) -> None:
@@ -699,7 +712,7 @@ def library(store: Store, run_id: int) -> Store:
 
 
 def names(store: Store, which: TrackFilter, **how: object) -> list[str]:
-    return [Path(os.fsdecode(row.path)).name for row in store.list_tracks(which, **how)]  # type: ignore[arg-type]
+    return [Path(os.fsdecode(row.path)).name for row in store.list_tracks(which, **how)]
 
 
 @pytest.mark.parametrize(
@@ -801,7 +814,7 @@ def test_an_empty_database_answers(store: Store) -> None:
 def test_labels_are_remembered_once(store: Store, run_id: int) -> None:
     track_id = hear(store, run_id)
     for genre, source in (("zouk", "user"), ("rock", "tags"), ("zouk", "user")):
-        store.add_label(track_id, genre, source)  # type: ignore[arg-type]
+        store.add_label(track_id, genre, source)
     assert [(label.genre, label.path) for label in store.labels("user")] == [("zouk", b"/music/a.mp3")]
     assert len(store.labels()) == 2
     with pytest.raises(ValueError, match="no track 99"):
@@ -878,11 +891,12 @@ def fill(store: Store, n: int) -> list[bytes]:
 
 
 def check_speed(store: Store, n: int, limit_s: float) -> None:
+    """Processor time, so that other work of the machine fails no test."""
     paths = fill(store, n)
-    began = time.perf_counter()
+    began = time.process_time()
     for path in paths[:100_000]:
         assert store.find(path) is not None
-    assert time.perf_counter() - began < 5 * limit_s
+    assert time.process_time() - began < 5 * limit_s
     for question in (
         lambda: store.summary("other@1"),
         lambda: store.errors(),
@@ -897,9 +911,9 @@ def check_speed(store: Store, n: int, limit_s: float) -> None:
         lambda: store.digests_for_size(5_000_007, MODEL),
         lambda: store.missing_share(b"/music", set(range(n))),
     ):
-        began = time.perf_counter()
+        began = time.process_time()
         question()
-        assert time.perf_counter() - began < limit_s
+        assert time.process_time() - began < limit_s
 
 
 def test_a_library_of_ten_thousand_answers_at_once(tmp_path: Path) -> None:
