@@ -43,7 +43,27 @@ _RATES_HZ = range(4000, 12_000_000)  # outside, a packet could be resampled to g
 _BOMB_VALUES = 2**25  # 6 minutes of CD stereo before judging
 _BOMB_BITS = 0.05  # per sample and channel; Opus at its lowest has 0.12, FLAC of digital silence 0.02
 
+_FAILURES = (av.FFmpegError, OSError, ValueError)  # of a file or of ffmpeg; a MemoryError is neither
+_CHECKSUMMED = {"flac", "tta", "wavpack"}  # a checksum in every frame, which ffmpeg checks when told to
+
 av.logging.set_level(av.logging.PANIC)  # ffmpeg's own log would go to the terminal
+
+
+class _Source:
+    """A file as ffmpeg reads it: an impossible seek is an error code, where an exception would be printed."""
+
+    name = ""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.read = file.read
+        self.tell = file.tell
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):
+            return -1
 
 
 class Recording:
@@ -74,8 +94,10 @@ class Recording:
         try:
             # The whitelists keep playlists from being followed to other files or the network.
             options = {"format_whitelist": _FORMATS, "protocol_whitelist": "none"}
-            self._input: Any = av.open(file, options=options, metadata_errors="ignore")
-        except (av.FFmpegError, ValueError) as error:
+            self._input: Any = av.open(_Source(file), options=options, metadata_errors="ignore")
+        except MemoryError:
+            raise
+        except _FAILURES as error:
             raise AudioError(f"{self._name}: holds no audio that can be decoded") from error
         self.container = self._input.format.name.split(",")[0]
         streams = [s for s in self._input.streams.audio if s.codec_context is not None]
@@ -83,7 +105,10 @@ class Recording:
             self._input.close()
             raise AudioError(f"{self._name}: holds no audio in a known coding")
         self._stream: Any = streams[0]
-        self._stream.codec_context.thread_count = 1  # the pool has one process a core already
+        codec = self._stream.codec_context
+        codec.thread_count = 1  # the pool has one process a core already
+        if codec.name in _CHECKSUMMED:
+            codec.options = {"err_detect": "crccheck+explode"}
         self.stated_s = self._stated_s(claims)
 
     def _stated_s(self, claims: Claims) -> float | None:
@@ -149,7 +174,7 @@ class Recording:
             frame.pts = None
             try:
                 mixed = mixer.resample(frame)
-            except (av.FFmpegError, ValueError) as error:
+            except _FAILURES as error:
                 raise AudioError(f"{self._name}: {frame.layout.name} cannot be mixed to one") from error
             for block in mixed:
                 yield resampler.resample_chunk(block.to_ndarray()[0])
@@ -165,8 +190,10 @@ class Recording:
                 raise TimeLimitError(f"{self._name}: took longer than the time limit")
             try:
                 packet = next(packets, None)
-            except av.FFmpegError as error:
-                cut = _lower(error.strerror)
+            except MemoryError:
+                raise
+            except _FAILURES as error:
+                cut = _lower(getattr(error, "strerror", None))
                 break
             if packet is None:
                 break
@@ -174,7 +201,9 @@ class Recording:
             n_bytes += packet.size
             try:
                 frames = packet.decode()
-            except av.FFmpegError:
+            except MemoryError:
+                raise
+            except _FAILURES:
                 n_bad += 1
                 continue
             for frame in frames:
@@ -231,6 +260,16 @@ def open_recording(path: bytes) -> Iterator[Recording]:
             yield recording
         finally:
             recording.close()
+
+
+def available_decoders() -> dict[str, bool]:
+    """The codings of music files in common use, and whether this build of PyAV decodes them."""
+    return {
+        name: name in av.codecs_available
+        for name in (
+            "mp3 flac vorbis opus aac alac pcm_s16le pcm_s16be wmav2 ape wavpack mpc7 mpc8 tta dsd_lsbf".split()
+        )
+    }
 
 
 def segments(

@@ -153,8 +153,7 @@ def render(signal: Signal, seconds: float, sr: int, channels: int, seed: int) ->
     if signal == "music":
         return music(seconds, sr, channels, seed=seed)
     if signal == "noise":
-        noise = np.random.default_rng(seed).uniform(-0.5, 0.5, (n, channels))
-        return noise.astype(np.float32)
+        return np.random.default_rng(seed).random((n, channels), dtype=np.float32) - np.float32(0.5)
     if signal == "silence":
         return np.zeros((n, channels), dtype=np.float32)
     raise ValueError(f"no such signal: {signal}")
