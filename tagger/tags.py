@@ -45,10 +45,28 @@ def read_tags(path: bytes) -> FileTags:
     TagError
         The file cannot be read, is no audio file known here, or its tags are damaged.
     """
-    with _guarded(path, "read its tags"), open_regular(path) as file:
-        where, found = _read(path, file)
+    with guarded(path, "read its tags"), open_regular(path) as file:
+        return examine(file, path)[0]
+
+
+def examine(file: BinaryIO, named: bytes) -> tuple[FileTags, bytes]:
+    """The tags of an open file, and 16 bytes over everything that they say but for the genre.
+
+    Raises
+    ------
+    TagError
+        As `read_tags`, naming the file `named`.
+    """
+    with guarded(named, "read its tags"):
+        where = layout(file)
+        row = CONTAINERS.get(where.container)
+        if row is None:
+            raise TagError(f"{display(named)}: not a kind of audio file whose tags are known here")
+        found = row.read(file, where)
+        digest = hashlib.blake2b(where.container.encode(), digest_size=16)
+        feed(digest, found.others)
         year = re.search(r"\b(\d{4})\b", found.date)
-        return FileTags(
+        tags = FileTags(
             container=where.container,
             state=GenreState(found.values, found.id3v1),
             genres=found.genres,
@@ -58,40 +76,26 @@ def read_tags(path: bytes) -> FileTags:
             year=int(year[1]) if year else None,
             note=found.note,
         )
+        return tags, digest.digest()
 
 
-def fingerprint_other(path: bytes) -> bytes:
-    """16 bytes over everything that the tags of a file say but for the genre, as mutagen understands them.
-
-    Raises
-    ------
-    TagError
-        As `read_tags`.
-    """
-    with _guarded(path, "read its tags"), open_regular(path) as file:
-        where, found = _read(path, file)
-        digest = hashlib.blake2b(where.container.encode(), digest_size=16)
-        feed(digest, found.others)
-        return digest.digest()
-
-
-def edit_genre(path: bytes, after: GenreState) -> None:
-    """Set the genre in a file, in place. Not atomic and without a way back: for copies only.
+def edit_genre(file: BinaryIO, after: GenreState, named: bytes) -> None:
+    """Set the genre in an open file, in place. Neither atomic nor with a way back: for copies only.
 
     Raises
     ------
     RefusedError
-        The file is damaged, or of a kind whose tags cannot be changed in part. It may have been changed.
+        The file is damaged, or of a kind whose tags cannot be changed in part; it names the file `named`.
     TagError
         It cannot be read or written.
     """
-    with _guarded(path, "set its genre"), open(path, "r+b") as file:  # noqa: PTH123 (paths are bytes)
+    with guarded(named, "set its genre"):
         where = layout(file)
         row = CONTAINERS.get(where.container)
         if row is None or row.edit is None:
-            kind = f"{where.container} files have" if row else "it has"
-            raise UnsafeError(f"{kind} no place for a genre that other programs would find")
+            raise UnsafeError("it is of a kind without a place for a genre that other programs would find")
         splice.apply(file, row.edit(file, where, after))
+        file.flush()
 
 
 def genre_state(names: Sequence[str], *, like: GenreState) -> GenreState:
@@ -129,16 +133,8 @@ class Container:
     edit: Callable[[BinaryIO, Layout, GenreState], list[splice.Patch]] | None
 
 
-def _read(path: bytes, file: BinaryIO) -> tuple[Layout, Found]:
-    where = layout(file)
-    row = CONTAINERS.get(where.container)
-    if row is None:
-        raise TagError(f"{display(path)}: not a kind of audio file whose tags are known here")
-    return where, row.read(file, where)
-
-
 @contextmanager
-def _guarded(path: bytes, doing: str) -> Iterator[None]:
+def guarded(path: bytes, doing: str) -> Iterator[None]:
     """Turn whatever goes wrong with a file into one error that names it."""
     try:
         yield
