@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from tagger.columns import plain
 from tagger.tracks import Status
+
+
+class Condition(Protocol):
+    """Anything that says which tracks."""
+
+    def where(self) -> tuple[str, list[object]]:
+        """SQL condition on `tracks`, and its parameters."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tagger import columns, rows
 from tagger.database import explain
-from tagger.filters import EVERYTHING, TrackFilter, below
+from tagger.filters import EVERYTHING, Condition, TrackFilter, below
 from tagger.rows import (
     RUN_COLUMNS,
     TRACK_COLUMNS,
@@ -150,7 +150,7 @@ class Library:
         where, params = which.where()
         return int(self._one(f"SELECT count(*) FROM tracks WHERE {where}", params)[0])
 
-    def iter_tracks(self, which: TrackFilter = EVERYTHING) -> Iterator[TrackRow]:
+    def iter_tracks(self, which: Condition = EVERYTHING) -> Iterator[TrackRow]:
         """Tracks in the order they came to be known; the database may be written meanwhile."""
         where, params = which.where()
         last = 0
