@@ -190,8 +190,9 @@ def _frames_in_row(data: bytes, at: int, length_of: Callable[[bytes], int], whol
         length = length_of(head)
         # Version, layer and sample rate are the same throughout a stream.
         if not length or (head[1] ^ first[1]) & 0xFE or (head[2] ^ first[2]) & 0x0C:
-            # A file may be one frame long, or end in a broken one.
-            return count > 0 and whole and at >= len(data)
+            # A file may be one frame long, or end in a broken one; at a distance that is chance, and an ID3
+            # tag before what is no MP3 makes it unreadable.
+            return wanted == 2 and count > 0 and whole and at >= len(data)
         at += length
     return True
 
