@@ -37,7 +37,7 @@ class Journal(Library, ABC):
     def intend(
         self,
         run_id: int,
-        track_id: int,
+        track_id: int | None,
         path: bytes,
         edit: TagEdit,
         *,
@@ -45,7 +45,7 @@ class Journal(Library, ABC):
         mtime_ns: int,
         undoes: int | None = None,
     ) -> int:
-        """Record an edit before its file is touched.
+        """Record an edit before its file is touched. `track_id` is None for a track that was forgotten.
 
         Durable once the transaction it is called in is committed: commit before replacing the file.
 
@@ -165,6 +165,10 @@ class Journal(Library, ABC):
             "edits.run_id = ? AND (? IS NULL OR edits.state = ?) ORDER BY edits.id DESC",
             (run_id, state, state),
         )
+
+    def edits_in_force(self) -> list[EditRow]:
+        """What all runs wrote and nobody has taken back, the latest first."""
+        return self._edits("edits.state = 'done' AND edits.undoes IS NULL ORDER BY edits.id DESC")
 
     def edits_of_track(self, track_id: int) -> list[EditRow]:
         """What was written to a track, the latest first."""

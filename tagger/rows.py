@@ -113,6 +113,11 @@ class EditRow:
     intended_ns: int
     settled_ns: int | None
 
+    @property
+    def now_at(self) -> bytes:
+        """Where the file is, as far as is known."""
+        return self.track_path or self.path
+
 
 EDIT_COLUMNS = (
     "edits.id, edits.run_id, edits.track_id, edits.path, tracks.path, edits.before, edits.after, "

@@ -1,79 +1,119 @@
-"""Put back the genres a run replaced, file by file, unless somebody changed them since."""
+"""Put back the genres that were replaced, file by file, unless somebody changed them since.
+
+An undo is a run of its own, and so can be undone. A file that is put back keeps its place among the decided:
+the next run does not tag it again until the settings, the model or the file change.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tagger import __version__
 from tagger.errors import StoreError, TagError
+from tagger.genres import same_genre
 from tagger.job import Report, RunSummary
 from tagger.replace import FileStat
-from tagger.rows import EditRow
+from tagger.rows import EditRow, RunState
 from tagger.store import Store
 from tagger.tags import read_tags
 from tagger.tracks import Outcome, Status, TagEdit
 from tagger.writing import Subject, apply_edit, settle_unfinished, without_path
 
 
+def edits_to_undo(
+    store: Store, *, run_id: int | None = None, folders: Sequence[bytes] = (), genre: str | None = None
+) -> list[EditRow]:
+    """The edits in force that answer to every condition given, the latest first.
+
+    Parameters
+    ----------
+    run_id
+        Of this run. The edits of an undo can be named in this way only.
+    folders
+        Of files below these, or of these files.
+    genre
+        That wrote this genre, in any spelling.
+
+    Raises
+    ------
+    StoreError
+        There is no such run.
+    """
+    if run_id is None:
+        edits = store.edits_in_force()
+    elif store.run(run_id) is None:
+        raise StoreError(f"There is no run {run_id}; `tagger runs` lists them.")
+    else:
+        edits = store.edits_of_run(run_id, state="done")
+    if folders:
+        below = tuple(folder.rstrip(b"/") + b"/" for folder in folders)
+        edits = [edit for edit in edits if edit.now_at.startswith(below) or edit.now_at in folders]
+    if genre is not None:
+        edits = [edit for edit in edits if any(same_genre(genre, name) for name in edit.edit.after.values)]
+    return edits
+
+
 def undo_run(
     store: Store, run_id: int, report: Report, *, dry_run: bool = False, preserve_mtime: bool = False
 ) -> RunSummary:
-    """Take back every edit of a run that is still in force, the latest first.
-
-    An undo is a run of its own, and so can be undone. A file that is put back keeps its place among the
-    decided: the next run does not tag it again until the settings, the model or the file change.
-
-    Raises
-    ------
-    StoreError
-        There is no such run, or the database cannot be written.
-    """
-    if store.run(run_id) is None:
-        raise StoreError(f"There is no run {run_id}; `tagger runs` lists them.")
-    if not dry_run:
-        settle_unfinished(store)
-    edits = list(reversed(store.edits_of_run(run_id, state="done")))
-    return _undo(store, edits, {"undoes": run_id}, report, dry_run=dry_run, preserve_mtime=preserve_mtime)
-
-
-def undo_edit(store: Store, edit_id: int, report: Report, *, preserve_mtime: bool = False) -> RunSummary:
-    """Take back one edit of a file, as a run of its own.
-
-    Raises
-    ------
-    StoreError
-        There is no such edit in force, or the database cannot be written.
-    """
-    settle_unfinished(store)
-    edit = store.edit(edit_id)
-    if edit is None or edit.state != "done":
-        raise StoreError("This change is not in force any more, so there is nothing to undo.")
-    return _undo(
-        store, [edit], {"undoes_edit": edit_id}, report, dry_run=False, preserve_mtime=preserve_mtime
+    """Take back every edit of a run that is in force. See `undo_edits`."""
+    edits = edits_to_undo(store, run_id=run_id)
+    return undo_edits(
+        store, edits, report, {"undoes": run_id}, dry_run=dry_run, preserve_mtime=preserve_mtime
     )
 
 
-def _undo(
+def undo_edit(store: Store, edit_id: int, report: Report, *, preserve_mtime: bool = False) -> RunSummary:
+    """Take back one edit of a file. See `undo_edits`.
+
+    Raises
+    ------
+    StoreError
+        There is no such edit in force.
+    """
+    edit = store.edit(edit_id)
+    if edit is None or edit.state != "done":
+        raise StoreError("This change is not in force any more, so there is nothing to undo.")
+    return undo_edits(store, [edit], report, {"undoes_edit": edit_id}, preserve_mtime=preserve_mtime)
+
+
+def undo_edits(
     store: Store,
-    edits: list[EditRow],
-    options: Mapping[str, object],
+    edits: Sequence[EditRow],
     report: Report,
+    options: Mapping[str, object],
     *,
-    dry_run: bool,
-    preserve_mtime: bool,
+    dry_run: bool = False,
+    preserve_mtime: bool = False,
 ) -> RunSummary:
+    """Take back these edits, in this order.
+
+    Parameters
+    ----------
+    options
+        What the database remembers of why.
+    dry_run
+        Change neither files nor database; the store may be open read-only.
+
+    Raises
+    ------
+    StoreError
+        The database cannot be written.
+    """
     started_s = time.monotonic()
+    if not dry_run:
+        settle_unfinished(store)
     report.planned(len(edits), 0)
     counts: Counter[Status] = Counter()
     undo_id = 0
-    state = "failed"
+    state: RunState = "failed"
     if not dry_run:
         undo_id = store.begin_run("undo", model_id=None, options=options, version=__version__)
     try:
         for edit in edits:
-            outcome = _undo_edit(store, undo_id, edit, dry_run=dry_run, preserve_mtime=preserve_mtime)
+            outcome = _undo(store, undo_id, edit, dry_run=dry_run, preserve_mtime=preserve_mtime)
             counts[outcome.status] += 1
             report.outcome(outcome)
         state = "done"
@@ -83,14 +123,18 @@ def _undo(
     finally:
         summary = RunSummary(undo_id, dict(counts), 0, 0, time.monotonic() - started_s)
         if not dry_run:
-            code = {"done": summary.exit_code, "interrupted": 130}.get(state, 3)
-            by_name = {status.value: n for status, n in counts.items()}
-            store.finish_run(undo_id, state=state, exit_code=code, counts=by_name)  # type: ignore[arg-type]
+            _finish(store, summary, state)
     return summary
 
 
-def _undo_edit(store: Store, undo_id: int, row: EditRow, *, dry_run: bool, preserve_mtime: bool) -> Outcome:
-    path = row.track_path or row.path
+def _finish(store: Store, summary: RunSummary, state: RunState) -> None:
+    code = {"done": summary.exit_code, "interrupted": 130}.get(state, 3)
+    counts = {status.value: n for status, n in summary.counts.items()}
+    store.finish_run(summary.run_id, state=state, exit_code=code, counts=counts)
+
+
+def _undo(store: Store, undo_id: int, row: EditRow, *, dry_run: bool, preserve_mtime: bool) -> Outcome:
+    path = row.now_at
     try:
         tags, stat = read_tags(path), FileStat.of(path)
     except TagError as error:
@@ -99,19 +143,13 @@ def _undo_edit(store: Store, undo_id: int, row: EditRow, *, dry_run: bool, prese
         return Outcome(path, Status.FAILED, f"cannot be read: {error.strerror}")
     if tags.state != row.edit.after:
         has = ", ".join(tags.genres) or "no genre"
-        return Outcome(
-            path, Status.KEPT, f"has {has}, which somebody wrote since", before=tags.genres, after=tags.genres
-        )
-    done = Outcome(
-        path,
-        Status.TAGGED,
-        f"put back by undo of run {row.run_id}",
-        before=tags.genres,
-        after=row.edit.before.values,
-    )
-    if dry_run or row.track_id is None:
+        reason = f"has {has}, which somebody wrote since"
+        return Outcome(path, Status.KEPT, reason, before=tags.genres, after=tags.genres)
+    former = row.edit.before.values
+    done = Outcome(path, Status.TAGGED, "put back", before=tags.genres, after=former)
+    if dry_run:
         return done
-    track = store.track(row.track_id)
+    track = None if row.track_id is None else store.track(row.track_id)
     return apply_edit(
         store,
         undo_id,

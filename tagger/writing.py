@@ -18,10 +18,11 @@ from tagger.tracks import FileTags, Outcome, Status, TagEdit, display
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A file to be edited, as it was when its tags were read. `track_id` is None in a dry run."""
+    """A file to be edited, as it was when its tags were read."""
 
     path: bytes
     track_id: int | None
+    """None in a dry run, and where the database has forgotten the track."""
     stat: FileStat
     digest: bytes | None
     """Of its coded audio, when known: what is written must still have it."""
@@ -65,7 +66,6 @@ def apply_edit(
     StoreError
         The database cannot be written.
     """
-    assert subject.track_id is not None, "a dry run writes nothing"
     edit_id = store.intend(
         run_id,
         subject.track_id,
@@ -91,7 +91,8 @@ def apply_edit(
         )
         with store.transaction():
             store.settle(edit_id, "abandoned")
-            store.set_outcome(run_id, subject.track_id, outcome, settings_key=settings_key)
+            if subject.track_id is not None:
+                store.set_outcome(run_id, subject.track_id, outcome, settings_key=settings_key)
         return outcome
     with store.transaction():
         store.settle(
@@ -101,7 +102,8 @@ def apply_edit(
             mtime_ns=written.mtime_ns,
             file_genres=done.after,
         )
-        store.set_outcome(run_id, subject.track_id, done, settings_key=settings_key)
+        if subject.track_id is not None:
+            store.set_outcome(run_id, subject.track_id, done, settings_key=settings_key)
     if on_step is not None:
         on_step("recorded")
     return done

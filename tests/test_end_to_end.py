@@ -69,7 +69,10 @@ def test_a_library_is_tagged_left_alone_and_put_back(library: Path, tagger: Tagg
     third = tagger("run", *ANY, "--json", library)
     assert {line["status"] for line in third.lines} == {"unchanged"}, "what was undone is not written again"
 
-    redone = tagger("undo", "--yes", "--json")
+    nothing = tagger("undo", "--yes")
+    assert nothing.code == 3, "there is nothing left to undo, and undoing is no such thing"
+    undo_id = tagger("runs", "--json").lines[1]["run"]
+    redone = tagger("undo", undo_id, "--yes", "--json")
     assert {line["status"] for line in redone.lines} == {"tagged"}, "an undo can be undone"
     for path in library.iterdir():
         if path.stem in READ_BY_TINYTAG:
@@ -170,3 +173,19 @@ def test_names_that_are_not_utf8(tmp_path: Path, tagger: Tagger) -> None:
     assert ran.lines[0]["status"] == "tagged"
     for command in (["ls"], ["status"], ["errors"], ["runs"], ["run", "-v", folder], ["undo", "--yes"]):
         assert tagger(*command).code == 0
+
+
+def test_undo_of_a_folder_and_of_a_genre(library: Path, tagger: Tagger) -> None:
+    (library / "jazz").mkdir()
+    (library / "mp3.mp3").rename(library / "jazz" / "mp3.mp3")
+    tagger("run", *ANY, library)
+    dry = tagger("undo", "--in", library / "jazz", "--dry-run", "--json")
+    assert [os.path.basename(line["path"]) for line in dry.lines] == ["mp3.mp3"]
+    assert genre_of(library / "jazz" / "mp3.mp3")
+    assert tagger("undo", "--in", library / "jazz", "--yes").code == 0
+    assert genre_of(library / "jazz" / "mp3.mp3") is None
+    genre = genre_of(library / "flac.flac")
+    assert genre
+    assert tagger("undo", "--genre", genre.upper(), "--yes").code == 0
+    assert genre_of(library / "flac.flac") is None
+    assert tagger("undo", "--genre", genre).code == 2, "nobody can be asked in a test"

@@ -13,7 +13,7 @@ import click
 
 from tagger.cli.common import BYTES_PATHS, JSON, absolute, load_settings, model_dir, settings_options
 from tagger.cli.report import RunReport
-from tagger.tracks import WriteMode
+from tagger.tracks import WriteMode, display
 
 if TYPE_CHECKING:
     from tagger.config import Config
@@ -124,25 +124,36 @@ def write(**options: Any) -> None:
 
 @click.command()
 @click.argument("run_id", metavar="[RUN]", type=int, required=False)
+@click.option(
+    "--in",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=bytes),
+    metavar="PATH",
+    help="Only files below this folder, of all runs or of RUN.",
+)
+@click.option("--genre", help="Only where this genre was written, by all runs or by RUN.")
 @click.option("-n", "--dry-run", "--pretend", "dry_run", is_flag=True, help="Show what would be put back.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--preserve-mtime/--no-preserve-mtime", default=None, help="Keep the time of modification.")
 @_output_options
 @settings_options
 def undo(
-    run_id: int | None, dry_run: bool, yes: bool, preserve_mtime: bool | None, as_json: bool, quiet: bool,
-    verbose: bool, db: Path | None, config: Path | None,
+    run_id: int | None, folders: tuple[bytes, ...], genre: str | None, dry_run: bool, yes: bool,
+    preserve_mtime: bool | None, as_json: bool, quiet: bool, verbose: bool, db: Path | None,
+    config: Path | None,
 ) -> None:  # fmt: skip
-    """Put back the genres that a run replaced: the last run that wrote, or the one given.
+    """Put back the genres that were replaced: by the last run that wrote, or by the one given.
 
-    A file whose genre somebody changed since is left alone. An undo is a run too, and can be undone.
+    A file whose genre somebody changed since is left alone. An undo is a run too, and can be undone by its
+    number.
 
-    Example: tagger undo 12 --dry-run
+    Example: tagger undo 12 --in ~/Music/Jazz --dry-run
     """
     from tagger.errors import StoreError
     from tagger.job import run_lock
     from tagger.store import Store
-    from tagger.undo import undo_run
+    from tagger.undo import edits_to_undo, undo_edits
 
     settings = load_settings(config, db=db, preserve_mtime=preserve_mtime)
     if not settings.db.exists():
@@ -151,20 +162,27 @@ def undo(
         if not dry_run:
             stack.enter_context(run_lock(settings.db))
         store = stack.enter_context(Store.open(settings.db, read_only=dry_run))
-        if run_id is None:
+        if run_id is None and not folders and genre is None:
             run_id = store.latest_write_run()
             if run_id is None:
-                raise StoreError("No run has written a genre yet, so there is nothing to undo.")
-        n = len(store.edits_of_run(run_id, state="done"))
-        if not (yes or dry_run or quiet or as_json):
-            click.confirm(
-                f"Put back the genres of {n:,} files that run {run_id} wrote?", abort=True, err=True
-            )
+                raise StoreError(
+                    "No run has written a genre that is still in force: there is nothing to undo."
+                )
+        edits = edits_to_undo(store, run_id=run_id, folders=absolute(folders), genre=genre)
+        if not (yes or dry_run):
+            if not sys.stdin.isatty():
+                raise click.UsageError(
+                    "Nobody can be asked here; say --yes to go ahead, or --dry-run to look."
+                )
+            click.confirm(f"Put back {len(edits):,} genres?", abort=True, err=True)
         report = RunReport(
             roots=(), as_json=as_json, quiet=quiet, verbose=verbose, dry_run=dry_run, jobs=1, deed="put back"
         )
+        why = {"undoes": run_id, "in": [display(folder) for folder in folders], "genre": genre}
         with report:
-            summary = undo_run(store, run_id, report, dry_run=dry_run, preserve_mtime=settings.preserve_mtime)
+            summary = undo_edits(
+                store, edits, report, why, dry_run=dry_run, preserve_mtime=settings.preserve_mtime
+            )
         report.summary(summary)
     sys.exit(summary.exit_code)
 
