@@ -113,7 +113,7 @@ def train(
 def evaluate(recipe_path: Path, folder: Path, data_dir: Path, also: tuple[str, ...]) -> None:
     """Measure the network in RUN on the tracks its RECIPE holds out; calibrate it on them.
 
-    Example: python -m training evaluate training/recipes/gtzan.toml runs/gtzan --data data --also zouk=zouk.npz
+    Example: python -m training evaluate training/recipes/gtzan.toml runs/gtzan --data data
     """
     from training.recipe import read_recipe
     from training.runs import report_run

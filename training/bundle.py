@@ -21,8 +21,8 @@ CHUNKS_OF_4_MINUTES = 104
 """Eight segments of 30 s, 13 chunks each."""
 
 LICENCE = (
-    "GPL-3.0-or-later. Trained weights only; none of the music is contained. Learnt from GTZAN (research use; the "
-    "recordings belong to their owners) with outputs of MSD-musicnn (ISC) as a teacher"
+    "GPL-3.0-or-later. Trained weights only; none of the music is contained. Learnt from GTZAN (research "
+    "use; the recordings belong to their owners) with outputs of MSD-musicnn (ISC) as a teacher"
 )
 LICENCE_MAGNATUNE = (
     ", and from Magnatune recordings of the Emotify study (CC BY-NC-SA, the artists) with outputs of YAMNet "
@@ -67,8 +67,8 @@ def export_run(
     folder : Path
         The run whose network is shipped.
     report_folder : Path
-        The run whose report gives calibration and figures: the same, or the one that held tracks out where the
-        shipped network learnt from everything.
+        The run whose report gives calibration and figures: the same, or the one that held tracks out where
+        the shipped network learnt from everything.
     directory : Path
     precision : {"float32", "float16", "dynamic"}
     margin : float
@@ -129,27 +129,28 @@ def export_run(
 
 def page(card: ModelCard, report: Mapping[str, Any]) -> str:
     """The model card as a page in Markdown."""
+    ms = card.metrics["speed_one_thread"]["ms_per_chunk"]
     lines = [
         f"# Model {card.model_id}",
         "",
         f"Genres: {', '.join(card.genres)}.",
         f"{card.training['n_parameters']} parameters, {card.weights.size_bytes / 1e6:.2f} MB "
-        f"({card.training['precision']}), {card.metrics['speed_one_thread']['ms_per_chunk']} ms per 4-second chunk "
-        "on one thread.",
+        f"({card.training['precision']}), {ms} ms per 4-second chunk on one thread.",
         "",
         f"Learnt from {card.training['n_clips']} clips of up to 30 s: {', '.join(card.training['sources'])}.",
     ]
     if card.training["held_out_learnt_as_well"]:
+        n = card.training["figures_are_of_a_run_on_n_clips"]
         lines.append(
-            f"The figures below are those of the same recipe trained on {card.training['figures_are_of_a_run_on_n_clips']} "
-            "clips, measured on the tracks it did not learn from; the shipped weights learnt from these as well."
+            f"The figures below are those of the same recipe trained on {n} clips, measured on the tracks it "
+            "did not learn from; the shipped weights learnt from these as well."
         )
     lines += [
         "",
         f"Confidences are calibrated (temperature {card.calibration.temperature}). A genre is given from "
         f"{card.decision.threshold:.2f} on: {card.training['calibration_fitted_to']}.",
         "",
-        "| measured on | tracks | accuracy [95 %] | chunks | macro-F1 | ECE | given a genre | of those right |",
+        "| measured on | tracks | accuracy [95 %] | chunks | macro-F1 | ECE | genre given | those right |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for part in ("held_out", "elsewhere"):
@@ -157,8 +158,9 @@ def page(card: ModelCard, report: Mapping[str, Any]) -> str:
             low, high = m["accuracy_95"]
             right = "–" if m["precision_when_given"] is None else f"{m['precision_when_given']:.2f}"
             lines.append(
-                f"| {part.replace('_', ' ')}: {name} | {m['n_tracks']} | {m['accuracy']:.3f} [{low:.3f}, {high:.3f}] | "
-                f"{m['chunk_accuracy']:.3f} | {m['macro_f1']:.3f} | {m['ece']:.3f} | {m['coverage']:.2f} | {right} |"
+                f"| {part.replace('_', ' ')}: {name} | {m['n_tracks']} | {m['accuracy']:.3f} "
+                f"[{low:.3f}, {high:.3f}] | {m['chunk_accuracy']:.3f} | {m['macro_f1']:.3f} | "
+                f"{m['ece']:.3f} | {m['coverage']:.2f} | {right} |"
             )
     for name, m in report["none_of_these"].items():
         lines.append(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +125,7 @@ def read_arrays(path: Path, *, source: str, genres: Sequence[str], artists: Path
             arrays = {name: stored[name] for name in stored.files}
         mel = mels_from_cache(arrays["X"])
         track = arrays["track"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise DatasetError(f"{path} is not a file of mel arrays: {error}") from None
     n = len(mel)
     index = {name: i for i, name in enumerate(genres)}
@@ -191,6 +192,7 @@ def artist_folds(artist: NDArray[np.str_], kind: NDArray[Any], n_folds: int, see
     order = np.random.default_rng(seed).permutation(len(names))
     for a in order[np.argsort(-per_artist[order].sum(axis=1), kind="stable")]:
         before, after = (filled / wanted) ** 2, ((filled + per_artist[a]) / wanted) ** 2
-        fold[a] = np.argmin((after - before).sum(axis=1))
+        size = filled.sum(axis=1) / len(artist)  # breaks ties between kinds met for the first time
+        fold[a] = np.argmin((after - before).sum(axis=1) + 0.01 * size)
         filled[fold[a]] += per_artist[a]
     return np.asarray(fold[who], dtype=np.int64)

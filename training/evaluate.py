@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from training.dataset import NO_GENRE, Clips, artist_folds
+from training.dataset import NO_GENRE, Clips, DatasetError, artist_folds
 
 N_BOOTSTRAP = 2000
 N_BINS = 10
@@ -113,8 +113,15 @@ def cross_fitted(heard: HeardTracks, precision: float) -> tuple[NDArray[np.float
     p : (n_tracks, n_genres) float64
     accepted : (n_tracks,) bool
         The confidence reaches the threshold at which the other half had `precision`.
+
+    Raises
+    ------
+    DatasetError
+        All tracks are of one artist.
     """
     half = artist_folds(heard.artist, heard.genre, 2, seed=0)
+    if len(set(half.tolist())) < 2:
+        raise DatasetError("at least two artists must be held out to be measured on")
     p = np.empty((len(half), heard.chunks[0].shape[1]))
     accepted = np.zeros(len(half), dtype=np.bool_)
     for side in (0, 1):

@@ -1,4 +1,4 @@
-"""Cross-validation over artists; and, for comparison, the leaky split of chunks that flatters by 20 points."""
+"""Cross-validation over artists; and, to compare, the leaky split of chunks that flatters by 20 points."""
 
 from __future__ import annotations
 

@@ -81,7 +81,9 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no ty
             say,
         )
         self.step = int(state["step"]) if state else 0
-        self.average: list[NDArray[np.float32]] | None = list(state["average"]) if state else None
+        self.average: list[NDArray[np.float32]] | None = (
+            list(state["average"]) if state and state["average"] else None
+        )
         self.curve: list[dict[str, float]] = list(state["curve"]) if state else []
         self.started = time.monotonic()
 
@@ -153,7 +155,7 @@ def _resume(folder: Path, recipe: Recipe, model: keras.Model) -> dict[str, Any] 
         variable.assign(value)
     return {
         "step": int(arrays["step"]),
-        "average": _numbered(arrays, "a"),
+        "average": _numbered(arrays, "a") or None,
         "curve": json.loads(str(arrays["curve"])),
     }
 
