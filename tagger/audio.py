@@ -7,7 +7,7 @@ a segment whatever the file's length, rate or channels.
 What counts as damage: a file cut off by its own structure; less sound than its header states (beyond 0.05 s
 where samples are counted, 0.3 s in MP4, else half a second or 1 %: encoders pad and decoders trim), or more
 where they are counted; more than 3 undecodable packets that are also over 1 % of all (a few are normal at
-the joins and ends of real MP3s); no sound at all. A damaged raw
+the joins and ends of real MP3s); samples that are not numbers beyond a trace; no sound at all. A damaged raw
 PCM stretch, or one inside an MP3 frame, cannot be told from music.
 
 Two limits keep one file from taking all night, and both show in `Recording.complete`: only the first
@@ -23,23 +23,25 @@ from typing import Any, BinaryIO
 
 import av
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from tagger.errors import AudioError, TagError, TimeLimitError
 from tagger.features import FeatureConfig
 from tagger.files import explain, open_regular, size_of
-from tagger.headers import Claims, read_claims
+from tagger.headers import Claims, discrepancy, read_claims
+from tagger.resample import Resampler
 from tagger.tracks import display
 
 MAX_LISTENED_S = 3 * 3600.0
 """Of a longer track (a day of radio), the first three hours are analysed."""
 
 _FORMATS = "aac,aiff,ape,asf,dsf,flac,mov,mp3,mpc,mpc8,ogg,tta,w64,wav,wv"
+_CODINGS = "mp3 flac vorbis opus aac alac pcm_s16le pcm_s16be wmav2 ape wavpack mpc7 mpc8 tta dsd_lsbf"
 _STATING = {"aiff", "ape", "asf", "flac", "mov", "mpc", "mpc8", "tta", "w64", "wav", "wv"}
-_EXACT = {"aiff", "ape", "flac", "tta", "w64", "wav", "wv"}  # they count samples, and nothing is trimmed
 _BLOCK = 65536  # samples at the file's own rate that pass from ffmpeg to soxr at a time
 _RATES_HZ = range(4000, 12_000_000)  # outside, a packet could be resampled to gigabytes
+_TRACE = 0.001  # up to this share of samples that are not numbers is silenced; beyond it a file is damaged
+_ALL = 0.99  # beyond this there never was any sound: the caller decides
 _BOMB_VALUES = 2**25  # 6 minutes of CD stereo before judging
 _BOMB_BITS = 0.05  # per sample and channel; Opus at its lowest has 0.12, FLAC of digital silence 0.02
 
@@ -73,6 +75,8 @@ class Recording:
     ----------
     container : str
         ffmpeg's name of the container.
+    codec : str
+        ffmpeg's name of the decoder.
     stated_s : float or None
         Length by the file's own headers.
     decoded_s : float
@@ -84,6 +88,7 @@ class Recording:
     def __init__(self, path: bytes, file: BinaryIO) -> None:
         self._name = display(path)
         self.decoded_s = 0.0
+        self._resamplers: list[Resampler] = []
         self.complete = True
         if not size_of(file):
             raise AudioError(f"{self._name}: the file is empty")
@@ -106,6 +111,7 @@ class Recording:
             raise AudioError(f"{self._name}: holds no audio in a known coding")
         self._stream: Any = streams[0]
         codec = self._stream.codec_context
+        self.codec: str = codec.name
         codec.thread_count = 1  # the pool has one process a core already
         if codec.name in _CHECKSUMMED:
             codec.options = {"err_detect": "crccheck+explode"}
@@ -137,7 +143,7 @@ class Recording:
         ------
         (n_samples,) float32
             Mono at ``config.sr``, ``config.segment_samples`` long except for the last. Full scale is 1 for
-            mono, 1.41 for stereo of two equal channels. Not necessarily finite.
+            mono, 1.41 for stereo of two equal channels. Always finite: what is not is silenced.
 
         Raises
         ------
@@ -159,26 +165,40 @@ class Recording:
                     filled = 0
         if filled:
             yield segment[:filled].copy()
+        if _TRACE < self.broken_share < _ALL:
+            raise AudioError(f"{self._name}: is damaged: parts of its samples are not numbers")
+
+    @property
+    def broken_share(self) -> float:
+        """Share of the samples so far that were not numbers, 0-1."""
+        n_samples = sum(r.n_samples for r in self._resamplers)
+        return sum(r.n_broken for r in self._resamplers) / max(n_samples, 1)
 
     def _resampled(self, sr: int, deadline: float | None) -> Iterator[NDArray[np.float32]]:
         """Mono blocks at `sr`; a new chain where rate, channels or sample format change within the file."""
         mixer: Any = None
-        resampler: Any = None
         shape: object = None
         for frame in self._frames(deadline):
             if (now := (frame.sample_rate, frame.layout.name, frame.format.name)) != shape:
-                yield from _drain(mixer, resampler)
+                yield from self._drained(mixer)
                 shape = now
                 mixer = av.AudioResampler("flt", "mono", frame.sample_rate, frame_size=_BLOCK)
-                resampler = soxr.ResampleStream(frame.sample_rate, sr, 1, dtype="float32", quality="HQ")
+                self._resamplers.append(Resampler(frame.sample_rate, sr))
             frame.pts = None
             try:
                 mixed = mixer.resample(frame)
             except _FAILURES as error:
                 raise AudioError(f"{self._name}: {frame.layout.name} cannot be mixed to one") from error
             for block in mixed:
-                yield resampler.resample_chunk(block.to_ndarray()[0])
-        yield from _drain(mixer, resampler)
+                yield self._resamplers[-1].feed(block.to_ndarray()[0])
+        yield from self._drained(mixer)
+
+    def _drained(self, mixer: Any) -> Iterator[NDArray[np.float32]]:
+        """What the present chain still holds."""
+        if mixer is not None:
+            for block in mixer.resample(None):
+                yield self._resamplers[-1].feed(block.to_ndarray()[0])
+            yield self._resamplers[-1].finish()
 
     def _frames(self, deadline: float | None) -> Iterator[Any]:
         """Decoded frames as ffmpeg gives them, judged at the end."""
@@ -227,12 +247,8 @@ class Recording:
             raise AudioError(f"{self._name}: cannot be read beyond {got:.1f} s: {cut}")
         if n_bad > max(3, n_packets / 100):
             raise AudioError(f"{self._name}: is damaged: {n_bad} of {n_packets} packets cannot be decoded")
-        if stated is None:
-            return
-        exact = self.container in _EXACT
-        tolerance_s = 0.05 if exact else 0.3 if self.container == "mov" else max(0.5, stated / 100)
-        if got < stated - tolerance_s or (exact and got > stated + tolerance_s):
-            raise AudioError(f"{self._name}: is damaged: states {stated:.2f} s of sound but has {got:.2f} s")
+        if stated is not None and (why := discrepancy(self.container, stated_s=stated, decoded_s=got)):
+            raise AudioError(f"{self._name}: is damaged: {why}")
 
     def close(self) -> None:
         """Let go of the decoder."""
@@ -255,21 +271,19 @@ def open_recording(path: bytes) -> Iterator[Recording]:
     except TagError as error:
         raise AudioError(str(error)) from error
     with opened as file:
-        recording = Recording(path, file)
         try:
-            yield recording
-        finally:
-            recording.close()
+            recording = Recording(path, file)
+            try:
+                yield recording
+            finally:
+                recording.close()
+        except MemoryError as error:  # a header that lies, or a limit on the process
+            raise AudioError(f"{display(path)}: decoding it takes more memory than there is") from error
 
 
 def available_decoders() -> dict[str, bool]:
     """The codings of music files in common use, and whether this build of PyAV decodes them."""
-    return {
-        name: name in av.codecs_available
-        for name in (
-            "mp3 flac vorbis opus aac alac pcm_s16le pcm_s16be wmav2 ape wavpack mpc7 mpc8 tta dsd_lsbf".split()
-        )
-    }
+    return {name: name in av.codecs_available for name in _CODINGS.split()}
 
 
 def segments(
@@ -278,15 +292,6 @@ def segments(
     """All segments of one file: `open_recording` and `Recording.segments` in one."""
     with open_recording(path) as recording:
         yield from recording.segments(config, deadline=deadline)
-
-
-def _drain(mixer: Any, resampler: Any) -> Iterator[NDArray[np.float32]]:
-    """What the two still hold at the end."""
-    if mixer is None:
-        return
-    for block in mixer.resample(None):
-        yield resampler.resample_chunk(block.to_ndarray()[0])
-    yield resampler.resample_chunk(np.empty(0, dtype=np.float32), last=True)
 
 
 def _lower(text: str | None) -> str:

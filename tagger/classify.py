@@ -37,9 +37,6 @@ SILENT_PEAK = 10 ** (-70 / 20)
 MIN_SOUND_S = 0.5
 """A track with less sound than this tells nothing about its genre."""
 
-_MAX_BROKEN_SHARE = 0.001
-_ABSURD = 1e12  # beyond any scale a float file may use, and still finite when squared and summed
-
 
 class _Card(Protocol):
     @property
@@ -220,7 +217,7 @@ def analyse(
     Raises
     ------
     AudioError
-        The file cannot be read or decoded completely, or part of its samples are not numbers.
+        The file cannot be read or decoded completely.
     TimeLimitError
         The deadline has passed.
     """
@@ -233,8 +230,8 @@ def analyse(
     config = model.card.features
     logits: list[NDArray[np.float32]] = []
     embeddings: list[NDArray[np.float32]] = []
-    n_samples = n_silent = n_broken = 0
-    short = False
+    n_samples = 0
+    short = silent = False
     with open_recording(path) as recording:
         segments = recording.segments(config, deadline=deadline_s)
         while True:
@@ -244,10 +241,8 @@ def analyse(
                 break
             short = not n_samples and len(y) < (config.chunk_frames - 1) * config.hop_length
             n_samples += len(y)
-            if not _mend(y):
-                n_broken += len(y)
-            elif np.abs(y).max() < SILENT_PEAK:
-                n_silent += len(y)
+            if np.abs(y).max() < SILENT_PEAK:
+                silent = True
             else:
                 with timed("mel"):
                     mel = normalise(log_mel(y, config))
@@ -257,11 +252,11 @@ def analyse(
                         said, embedded = model.predict(cut)
                     logits.append(said)
                     embeddings.append(embedded)
-    if 0 < n_broken < n_samples:
-        raise AudioError(f"{display(path)}: is damaged: parts of its samples are not numbers")
     abstain = ""
     if not logits:
-        abstain = "no valid samples" if n_broken else "silence" if n_silent else "too little sound"
+        abstain = "silence" if silent else "too little sound"
+        if recording.broken_share > 0.5:  # a file of nothing but NaN: the damaged ones were refused
+            abstain = "no valid samples"
     analysed_s = recording.decoded_s
     return TrackAnalysis(
         activations=(
@@ -279,14 +274,3 @@ def analyse(
         short=short,
         abstain=abstain,
     )
-
-
-def _mend(y: NDArray[np.float32]) -> bool:
-    """Silence the odd sample that is not a number, in place; False where there are more than a trace."""
-    import numpy as np
-
-    broken = ~(np.abs(y) < _ABSURD)
-    n_broken = int(broken.sum())
-    if n_broken:
-        y[broken] = 0
-    return n_broken <= _MAX_BROKEN_SHARE * len(y)

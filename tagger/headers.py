@@ -14,6 +14,7 @@ from tagger.files import read_at
 _OGG_PAGE_MAX = 65307
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 _SYNC_SEARCH_BYTES = 8192
+_EXACT = {"aiff", "ape", "flac", "tta", "w64", "wav", "wv"}  # they count samples, and nothing is trimmed
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,26 @@ def read_claims(file: BinaryIO) -> Claims:
     elif where.container == "mp3":
         mp3_s = _mp3_duration_s(read_at(file, start, min(_SYNC_SEARCH_BYTES, end - start)))
     return Claims(where.container, cut, mp3_s, ogg_end)
+
+
+def discrepancy(container: str, *, stated_s: float, decoded_s: float) -> str:
+    """How the sound in a file contradicts its header, as the end of a sentence; empty where it does not.
+
+    Encoders pad and decoders trim, so half a second or 1 % may be missing; less in MP4, whose lengths are
+    cared for, and next to nothing where samples are counted, which then must not be too many either.
+
+    Parameters
+    ----------
+    container : str
+        ffmpeg's name of it.
+    stated_s, decoded_s : float
+        Length by the header, and of what could be decoded.
+    """
+    exact = container in _EXACT
+    tolerance_s = 0.05 if exact else 0.3 if container == "mov" else max(0.5, stated_s / 100)
+    if decoded_s < stated_s - tolerance_s or (exact and decoded_s > stated_s + tolerance_s):
+        return f"it states {stated_s:.2f} s of sound but has {decoded_s:.2f} s"
+    return ""
 
 
 def _wav_cut(file: BinaryIO, start: int, size: int) -> str:

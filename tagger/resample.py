@@ -1,0 +1,33 @@
+"""A stream of mono blocks at one rate, to another: soxr's high quality, which is also librosa's.
+
+Samples that are not numbers are silenced here, before the filter would spread each over a thousand others.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+_ABSURD = 1e12  # beyond any scale a float file may use, and still finite when squared and summed
+
+
+class Resampler:
+    """Resamples one stream. `n_samples` went in so far, `n_broken` of them not numbers."""
+
+    def __init__(self, rate: int, sr: int) -> None:
+        """Both rates in samples a second, from and to."""
+        self._stream = soxr.ResampleStream(rate, sr, 1, dtype="float32", quality="HQ")
+        self.n_samples = 0
+        self.n_broken = 0
+
+    def feed(self, y: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take one block, (n,) float32, and give what is ready, of another length and perhaps empty."""
+        broken = ~(np.abs(y) < _ABSURD)
+        self.n_samples += len(y)
+        self.n_broken += int(broken.sum())
+        return np.asarray(self._stream.resample_chunk(np.where(broken, np.float32(0), y)))
+
+    def finish(self) -> NDArray[np.float32]:
+        """The rest, after the last block."""
+        return np.asarray(self._stream.resample_chunk(np.empty(0, dtype=np.float32), last=True))
