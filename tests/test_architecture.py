@@ -33,7 +33,7 @@ MET_ONLY_IN: dict[str, tuple[str, ...]] = {
     "librosa": ("tagger.features",),
     "av": ("tagger.audio",),
     "soundfile": ("tagger.audio",),
-    "soxr": ("tagger.audio",),
+    "soxr": ("tagger.resample",),
     "sqlite_utils": ("tagger.store",),
     "sklearn": ("tagger.learn",),
     "pathspec": ("tagger.ignore",),
