@@ -9,15 +9,14 @@ from types import FrameType
 
 import click
 
-from tagger import __version__
-from tagger.cli import library, listening, runs
+from tagger.cli import dashboard, library, listening, runs
 from tagger.errors import ConfigError, LockedError, TaggerError
 
 USAGE, NOTHING_DONE, LOCKED, INTERRUPTED = 2, 3, 75, 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="tagger")
+@click.version_option(package_name="tagger", prog_name="tagger")
 def cli() -> None:
     """Listen to a music collection and fill in the missing genres, safely.
 
@@ -40,6 +39,7 @@ for _command in (
     listening.predict,
     listening.models,
     listening.doctor,
+    dashboard.dashboard,
 ):
     cli.add_command(_command)
 

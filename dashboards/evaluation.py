@@ -1,0 +1,143 @@
+"""What was measured of a model: the figures that training exports beside the card, as data frames.
+
+A figure that is missing or of another shape is left out: a model without an evaluation is still a model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tagger.card import ModelCard
+
+DETAILS_FILE = "metrics.json"
+_MAX_BYTES = 16 * 2**20
+
+_PARTS = {"held_out": "held out", "elsewhere": "other collections"}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The evaluation of a model on one set of labelled tracks."""
+
+    part: str
+    """``held out`` (of the collections it learnt from, other artists) or ``other collections``."""
+    name: str
+    """Of the collection."""
+    figures: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        """For a list to choose from."""
+        return f"{self.part}: {self.name} ({self.figures['n_tracks']} tracks)"
+
+
+def read_details(directory: Path, card: ModelCard) -> Mapping[str, Any]:
+    """The exported evaluation, or the card's own figures where there is none that can be read."""
+    path = directory / DETAILS_FILE
+    try:
+        if path.stat().st_size <= _MAX_BYTES:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(found, dict):
+                return found
+    except (OSError, ValueError, RecursionError):
+        pass
+    return card.metrics
+
+
+def measured(details: Mapping[str, Any]) -> list[Measured]:
+    """The sets of tracks a model was measured on."""
+    return list(_measured(details))
+
+
+def _measured(details: Mapping[str, Any]) -> Iterator[Measured]:
+    for key, part in _PARTS.items():
+        sets = details.get(key)
+        if not isinstance(sets, dict):
+            continue
+        for name, figures in sets.items():
+            if (
+                isinstance(figures, dict)
+                and isinstance(figures.get("n_tracks"), int)
+                and figures.get("accuracy") is not None
+            ):
+                yield Measured(part, str(name), figures)
+
+
+def accuracies(sets: list[Measured]) -> pd.DataFrame:
+    """Accuracy with its 95 % interval by set: part, name, n_tracks, accuracy, low, high, ece, macro_f1."""
+    rows = []
+    for one in sets:
+        low, high = one.figures.get("accuracy_95", (None, None))
+        rows.append(
+            {
+                "set": f"{one.name} ({one.figures['n_tracks']})",
+                "part": one.part,
+                "n_tracks": one.figures["n_tracks"],
+                "accuracy": one.figures["accuracy"],
+                "low": low,
+                "high": high,
+                "macro_f1": one.figures.get("macro_f1"),
+                "ece": one.figures.get("ece"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def confusion(figures: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Tracks by reference and estimate: reference, estimate, n, share of the reference; or None."""
+    table = figures.get("confusion")
+    if not isinstance(table, dict):
+        return None
+    genres, matrix = table["genres"], table["rows_are_reference"]
+    rows = [
+        {"reference": genres[i], "estimate": genres[j], "n": n, "share": n / max(sum(line), 1)}
+        for i, line in enumerate(matrix)
+        if sum(line)
+        for j, n in enumerate(line)
+    ]
+    return pd.DataFrame(rows, columns=["reference", "estimate", "n", "share"])
+
+
+def per_genre(figures: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Precision, recall and F1 by genre: genre, n_tracks, precision, recall, f1; None where not measured."""
+    table = figures.get("per_genre")
+    if not isinstance(table, dict) or not table:
+        return None
+    rows = [{"genre": genre, **scores} for genre, scores in table.items()]
+    frame = pd.DataFrame(rows, columns=["genre", "n_tracks", "precision", "recall", "f1"])
+    for name in ("precision", "recall", "f1"):
+        frame[name] = frame[name].astype("Float64")
+    return frame
+
+
+def reliability(figures: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Confidence against accuracy, bin by bin: confidence, accuracy, n_tracks; None where not measured."""
+    return _listed(figures.get("reliability"), ["confidence", "accuracy", "n_tracks"])
+
+
+def risk_coverage(figures: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Share of tracks named against how many of these are right: threshold, coverage, precision; or None."""
+    return _listed(figures.get("risk_coverage"), ["threshold", "coverage", "precision"])
+
+
+def strangers(details: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Music of none of the genres and how much of it was named all the same: music, n_tracks, share_named."""
+    table = details.get("none_of_these")
+    if not isinstance(table, dict) or not table:
+        return None
+    return _listed(
+        [{"music": name, **row} for name, row in table.items()], ["music", "n_tracks", "share_named"]
+    )
+
+
+def _listed(rows: object, columns: list[str]) -> pd.DataFrame | None:
+    if not isinstance(rows, list) or not rows:
+        return None
+    frame = pd.DataFrame(rows)
+    return frame[columns] if set(columns) <= set(frame.columns) else None

@@ -1,0 +1,106 @@
+"""Which tracks the library page is about: one condition in SQL for the table, the charts and the export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tagger.columns import names_from_json, plain
+from tagger.filters import TrackFilter
+from tagger.genres import display_name, genre_key
+from tagger.store import Store
+from tagger.tracks import Status
+
+NO_GENRE = "(none)"
+"""Stands for the tracks to which the model gives no genre."""
+GONE = "gone"
+"""Stands beside the names of `Status` for tracks whose file is no longer on the disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LibraryFilter:
+    """Which tracks; every condition given must hold. Empty texts and None ask for nothing."""
+
+    text: str = ""
+    genre: str = ""
+    """A label of the model, or `NO_GENRE`."""
+    status: str = ""
+    """One of `Status`, or `GONE`."""
+    confidence: tuple[float, float] = (0.0, 1.0)
+    """Least and most, 0-1; the whole range includes tracks without an estimate."""
+    artist: str = ""
+    """Words in the artist's name, each the beginning of one."""
+    folder: str = ""
+    """As shown: tracks anywhere below it."""
+    years: tuple[int | None, int | None] = (None, None)
+    """First and last, both included."""
+    tagged: bool | None = None
+    """Whether the file itself has a genre."""
+    disagrees: bool = False
+    """The file's genre and the model's are different ones."""
+
+    def where(self) -> tuple[str, list[object]]:
+        """SQL condition on `tracks`, and its parameters; needs `prepare`."""
+        low, high = self.confidence
+        base = TrackFilter(
+            text=self.text,
+            genre=self.genre if self.genre not in ("", NO_GENRE) else None,
+            status=Status(self.status) if self.status not in ("", GONE) else None,
+            min_confidence=low if low > 0 else None,
+            max_confidence=high if high < 1 else None,
+            missing=self.status == GONE,
+        )
+        clause, params = base.where()
+        clauses = [clause]
+
+        def add(clause: str, *values: object) -> None:
+            clauses.append(clause)
+            params.extend(values)
+
+        if self.genre == NO_GENRE:
+            add("genre IS NULL")
+        if words := [word.replace('"', '""') for word in _storable(self.artist).split()]:
+            query = " AND ".join(f'artist : "{word}" *' for word in words)
+            add("tracks.id IN (SELECT rowid FROM tracks_fts WHERE tracks_fts MATCH ?)", query)
+        if folder := _storable(self.folder).rstrip("/"):
+            add("display >= ? AND display < ?", f"{folder}/", f"{folder}0")  # "0" follows "/"
+        first, last = self.years
+        if first is not None:
+            add("year >= ?", first)
+        if last is not None:
+            add("year <= ?", last)
+        if self.tagged is not None:
+            add(f"file_genres {'<>' if self.tagged else '='} '[]'")
+        if self.disagrees:
+            add("genre IS NOT NULL AND file_genres <> '[]' AND disagree(file_genres, genre)")
+        return " AND ".join(clauses), params
+
+
+def prepare(store: Store) -> Store:
+    """Teach an open database the functions that the conditions here use."""
+    store.add_function("disagree", lambda genres, label: int(disagree(genres, label)), 2)
+    return store
+
+
+@lru_cache(maxsize=65536)
+def disagree(file_genres: str, label: str) -> bool:
+    """Whether none of a file's genres is the model's, nor a kind of it.
+
+    ``Alternative Rock`` is a kind of ``rock``, because its name holds the other; so is ``Hip-Hop/Rap`` of
+    ``hiphop``.
+
+    Parameters
+    ----------
+    file_genres : str
+        JSON list of names, as the column has it.
+    label : str
+        The model's.
+    """
+    named = display_name(label) or label
+    wanted = {genre_key(label), genre_key(named)}
+    keys = [genre_key(name) for name in names_from_json(file_genres)]
+    return bool(keys) and not any(key in name for key in wanted for name in keys)
+
+
+def _storable(text: str) -> str:
+    return str(plain(text)).strip()

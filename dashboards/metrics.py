@@ -1,0 +1,186 @@
+"""The model page: how good the model is, by whose music; what a threshold would mean for this collection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+from streamlit.navigation.page import Page
+
+from dashboards import evaluation, frame, modelcharts, queries
+from tagger.card import ModelCard
+from tagger.store import Store
+
+
+def page() -> None:
+    """Show the page."""
+    with frame.desk(needs_tracks=False) as desk:
+        st.title("Model")
+        cards = frame.installed_cards(desk.config.model)
+        if not cards:
+            st.warning("No model is installed that can be read.")
+            st.code("tagger doctor", language="bash")
+            return
+        ids = list(cards)
+        model_id = st.selectbox("Model", ids, key="model", bind="query-params") if len(ids) > 1 else ids[0]
+        directory, card = cards[model_id or ids[0]]
+        details = evaluation.read_details(Path(directory), card)
+        sets = evaluation.measured(details)
+        _about(card)
+        _threshold(desk, card, sets)
+        if sets:
+            _figures(sets)
+        else:
+            st.info("No evaluation came with this model: nobody says how often it is right.")
+        _strangers(details)
+        _compare(cards)
+
+
+def as_page() -> Page:
+    """For the navigation."""
+    return st.Page(page, title="Model", icon=":material/neurology:", url_path="model")
+
+
+def _about(card: ModelCard) -> None:
+    columns = st.columns(4)
+    columns[0].metric("Model", card.model_id)
+    columns[1].metric("Genres", len(card.genres))
+    columns[2].metric("Size", f"{card.weights.size_bytes / 1e6:.1f} MB")
+    learnt = card.training.get("n_clips")
+    columns[3].metric("Learnt from", f"{learnt:,} clips" if isinstance(learnt, int) else "not said")
+    st.text(f"Genres: {', '.join(card.genres)}")
+
+
+@st.cache_data(max_entries=4, show_spinner="Counting …")
+def _sureness(
+    _store: Store, state: tuple[int, ...], model_id: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    return queries.sureness(_store, model_id)
+
+
+def _threshold(desk: frame.Desk, card: ModelCard, sets: list[evaluation.Measured]) -> None:
+    st.subheader("How sure must it be?")
+    limits = frame.limits(desk.config, card)
+    st.caption(
+        "From the threshold on a genre is written; below it the track counts as uncertain and is left alone. "
+        f"In force now: {limits.threshold:.0%}. Move the slider to see what another would mean; "
+        "to change it, set `threshold` in the configuration."
+    )
+    threshold = st.slider(
+        "Threshold",
+        0,
+        100,
+        round(limits.threshold * 100),
+        format="%d %%",
+        key="threshold",
+        bind="query-params",
+    )
+    t = limits.threshold if threshold == round(limits.threshold * 100) else threshold / 100
+    confidence, lead, tagged = _sureness(desk.store, desk.state, card.model_id)
+    named = (confidence >= t) & (lead >= limits.margin)
+    curve = evaluation.risk_coverage(sets[0].figures) if sets else None
+    columns = st.columns(3)
+    if len(confidence):
+        columns[0].metric(
+            "Of your tracks, sure enough",
+            f"{named.sum():,} of {len(confidence):,}",
+            f"{named.mean():.0%}",
+            delta_color="off",
+            delta_arrow="off",
+        )
+        without = ~tagged
+        columns[1].metric(
+            "Of those without a genre", f"{(named & without).sum():,} of {without.sum():,}",
+            f"{(named & without).sum() / max(without.sum(), 1):.0%}", delta_color="off", delta_arrow="off",
+        )  # fmt: skip
+    else:
+        columns[0].metric("Of your tracks, sure enough", "none heard yet")
+    if curve is not None:
+        here = modelcharts.at_threshold(curve, t)
+        right = "–" if here is None else f"{here['precision']:.0%}"
+        columns[2].metric("Of such, right when measured", right)
+        left, other = st.columns(2, gap="large")
+        with left:
+            st.markdown("**Precision against coverage**")
+            st.altair_chart(modelcharts.risk_coverage(curve, t), alt="Precision against coverage")
+        with other:
+            bins = evaluation.reliability(sets[0].figures)
+            if bins is not None:
+                st.markdown("**Is it as often right as it says?**")
+                st.altair_chart(modelcharts.reliability(bins), alt="Reliability diagram")
+
+
+def _figures(sets: list[evaluation.Measured]) -> None:
+    st.subheader("How often is it right?")
+    st.altair_chart(modelcharts.accuracy(evaluation.accuracies(sets)), alt="Accuracy by set of tracks")
+    st.caption(
+        "Whole tracks of artists it did not learn from, with the 95 % interval. Held out: from the "
+        "collections it learnt from. Other collections: from elsewhere, as yours is."
+    )
+    title = st.selectbox("Look closer at", [one.title for one in sets], key="set", bind="query-params")
+    figures = next((one.figures for one in sets if one.title == title), sets[0].figures)
+    left, right = st.columns(2, gap="large")
+    matrix, scores = evaluation.confusion(figures), evaluation.per_genre(figures)
+    with left:
+        if matrix is not None:
+            st.markdown("**What its genres are called**")
+            st.altair_chart(modelcharts.confusion(matrix), alt="Confusion matrix")
+    with right:
+        if scores is not None:
+            st.markdown("**Genre by genre**")
+            st.altair_chart(modelcharts.per_genre(scores), alt="Precision, recall and F1 by genre")
+            with st.expander("As a table"):
+                st.dataframe(scores, hide_index=True)
+
+
+def _strangers(details: object) -> None:
+    found = evaluation.strangers(details) if isinstance(details, dict) else None
+    if found is None:
+        return
+    st.subheader("Music it has no word for")
+    st.caption("How much music of none of its genres was given one all the same: the less the better.")
+    st.dataframe(
+        found,
+        hide_index=True,
+        width="content",
+        column_config={
+            "music": st.column_config.TextColumn("Music"),
+            "n_tracks": st.column_config.NumberColumn("Tracks"),
+            "share_named": st.column_config.NumberColumn("Named", format="percent"),
+        },
+    )
+
+
+def _compare(cards: dict[str, tuple[str, ModelCard]]) -> None:
+    if len(cards) < 2:
+        return
+    st.subheader("Installed models")
+    rows = []
+    for model_id, (directory, card) in cards.items():
+        sets = evaluation.measured(evaluation.read_details(Path(directory), card))
+        held_out = next((one.figures for one in sets if one.part == "held out"), {})
+        elsewhere = [one.figures["accuracy"] for one in sets if one.part != "held out"]
+        rows.append(
+            {
+                "model": model_id,
+                "genres": len(card.genres),
+                "MB": card.weights.size_bytes / 1e6,
+                "threshold": card.decision.threshold,
+                "held out": held_out.get("accuracy"),
+                "elsewhere": float(np.mean(elsewhere)) if elsewhere else None,
+                "calibration error": held_out.get("ece"),
+            }
+        )
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        width="content",
+        column_config={
+            "MB": st.column_config.NumberColumn(format="%.1f"),
+            "held out": st.column_config.NumberColumn(format="percent"),
+            "elsewhere": st.column_config.NumberColumn(format="percent"),
+        },
+    )

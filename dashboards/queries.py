@@ -1,0 +1,274 @@
+"""From the database to data frames: pages of tracks, counts for charts, runs. Knows nothing of Streamlit.
+
+No question here ever reads the whole table into memory: pages are cut by LIMIT and OFFSET, and counts are
+made by the database. `store` has gone through `dashboards.filters.prepare`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from dashboards.filters import LibraryFilter
+from tagger.columns import names_from_json
+from tagger.store import Store
+from tagger.tracks import FAILURES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ORDERS: Mapping[str, str] = {
+    "path": "path",
+    "artist": "artist COLLATE NOCASE, album COLLATE NOCASE, path",
+    "title": "title COLLATE NOCASE, path",
+    "genre": "genre, path",
+    "least sure": "confidence IS NULL, confidence, path",
+    "most sure": "confidence DESC, path",
+    "longest": "duration_s DESC, path",
+    "newest": "first_seen_ns DESC, id DESC",
+}
+"""What a list may be sorted by, and how."""
+
+CONFIDENCE_STEPS = 20
+"""Bars of the histogram of confidence."""
+
+_LISTED = (
+    "id, title, artist, album, year, genre, confidence, file_genres, status, duration_s, display, "
+    "CASE WHEN missing_since_ns IS NULL THEN '' ELSE 'gone' END AS gone"
+)
+_FAILED = ", ".join(f"'{status}'" for status in sorted(FAILURES))
+
+
+def count(store: Store, which: LibraryFilter) -> int:
+    """How many tracks there are."""
+    where, params = which.where()
+    return int(store.query(f"SELECT count(*) FROM tracks WHERE {where}", params)[0][0])
+
+
+def tracks(
+    store: Store, which: LibraryFilter, *, order: str = "path", limit: int = 50, offset: int = 0
+) -> pd.DataFrame:
+    """One page of the list.
+
+    Parameters
+    ----------
+    order : str
+        A key of `ORDERS`.
+
+    Returns
+    -------
+    DataFrame
+        Columns id, title, artist, album, year, genre, confidence (0-1), in_file, status, duration_s, path.
+    """
+    where, params = which.where()
+    # The sorter carries ids alone, and only the page's own rows are read in full.
+    found = store.query(
+        f"SELECT {_LISTED} FROM tracks WHERE id IN "
+        f"(SELECT id FROM tracks WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?) "
+        f"ORDER BY {ORDERS[order]}",
+        (*params, limit, offset),
+    )
+    return track_frame(found)
+
+
+def tracks_by_id(store: Store, ids: Sequence[int]) -> pd.DataFrame:
+    """The tracks of these ids, in their order; unknown ones are left out."""
+    found = store.query(
+        f"SELECT {_LISTED} FROM tracks WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps([int(i) for i in ids]),),
+    )
+    by_id = {row[0]: row for row in found}
+    return track_frame([by_id[i] for i in ids if i in by_id])
+
+
+def track_frame(found: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Rows of the list as a frame with columns of one type each, whatever stands in the files."""
+    names = [
+        "id",
+        "title",
+        "artist",
+        "album",
+        "year",
+        "genre",
+        "confidence",
+        "in_file",
+        "status",
+        "duration_s",
+        "path",
+        "gone",
+    ]
+    frame = pd.DataFrame([list(row) for row in found], columns=names)
+    frame["in_file"] = [" · ".join(names_from_json(value)) for value in frame["in_file"]]
+    frame["status"] = [
+        gone or _words(status) for status, gone in zip(frame["status"], frame["gone"], strict=True)
+    ]
+    for name in ("title", "artist", "album", "genre", "in_file", "path"):
+        frame[name] = frame[name].fillna("").astype(str)
+    # Years in tags go beyond 64 bits' worth of nonsense; a float column holds them all.
+    for name in ("year", "confidence", "duration_s"):
+        frame[name] = frame[name].astype("Float64")
+    return frame.drop(columns="gone")
+
+
+def _words(status: str | None) -> str:
+    return (status or "").replace("_", " ")
+
+
+def overview(store: Store, which: LibraryFilter) -> pd.DataFrame:
+    """Everything the library's charts count, in one pass over the tracks.
+
+    Returns
+    -------
+    DataFrame
+        Columns genre ("" for none), status, decade (None where the year is absent or absurd), step (0-19: of
+        the confidence, None without an estimate), n.
+    """
+    where, params = which.where()
+    found = store.query(
+        "SELECT coalesce(genre, ''), coalesce(status, ''), "
+        "CASE WHEN year BETWEEN 1900 AND 2100 THEN year / 10 * 10 END, "
+        f"min(CAST(confidence * {CONFIDENCE_STEPS} AS INTEGER), {CONFIDENCE_STEPS - 1}), count(*), "
+        "sum(file_genres <> '[]'), coalesce(sum(duration_s), 0.0) "
+        f"FROM tracks WHERE {where} GROUP BY 1, 2, 3, 4",
+        params,
+    )
+    names = ["genre", "status", "decade", "step", "n", "n_with_tag", "seconds"]
+    return pd.DataFrame([list(row) for row in found], columns=names)
+
+
+def folders(store: Store, *, limit: int = 200) -> list[str]:
+    """The scanned folders and the folders directly below them that hold tracks, as shown; sorted."""
+    store.add_function("folder_below", _folder_below, 2)
+    found = store.query(
+        "SELECT DISTINCT root, folder_below(root, path) FROM tracks WHERE missing_since_ns IS NULL LIMIT ?",
+        (50 * limit,),
+    )
+    return sorted({name for _, names in found for name in json.loads(names)})[:limit]
+
+
+def _folder_below(root: bytes, path: bytes) -> str:
+    from tagger.tracks import display
+
+    stem = root.rstrip(b"/")
+    inner = path[len(stem) + 1 :].split(b"/")
+    return json.dumps([display(stem)] + ([display(stem + b"/" + inner[0])] if len(inner) > 1 else []))
+
+
+def years(store: Store) -> tuple[int, int] | None:
+    """First and last year that are plausible; None where no track has one."""
+    low, high = store.query("SELECT min(year), max(year) FROM tracks WHERE year BETWEEN 1900 AND 2100")[0]
+    return None if low is None else (low, high)
+
+
+def labels(store: Store) -> list[str]:
+    """The genres that tracks have, the most frequent first."""
+    found = store.query(
+        "SELECT genre, count(*) AS n FROM tracks WHERE genre IS NOT NULL AND missing_since_ns IS NULL "
+        "GROUP BY genre ORDER BY n DESC, genre"
+    )
+    return [row[0] for row in found]
+
+
+def sureness(
+    store: Store, model_id: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """How sure a model was of each track it heard, abstentions for lack of sound left out.
+
+    Returns
+    -------
+    confidence : (n,) float32
+        Of the most probable genre, 0-1.
+    lead : (n,) float32
+        Over the second, 0-1.
+    tagged : (n,) bool
+        The file has a genre.
+    """
+    store.add_function("lead", lead, 1)
+    found = store.query(
+        "SELECT confidence, lead(probabilities), file_genres <> '[]' FROM tracks "
+        "WHERE model_id = ? AND abstain = '' AND confidence IS NOT NULL AND missing_since_ns IS NULL",
+        (model_id,),
+    )
+    table = np.array(found, dtype=np.float32).reshape(-1, 3)
+    return table[:, 0], table[:, 1], table[:, 2] > 0
+
+
+def lead(probabilities: str) -> float:
+    """Lead of the first of the stored probabilities over the second; 0 where there are none."""
+    values = sorted(json.loads(probabilities).values(), reverse=True)
+    return float(values[0] - values[1]) if len(values) > 1 else float(sum(values))
+
+
+# --- runs ---
+
+
+def runs(store: Store, *, limit: int = 200) -> pd.DataFrame:
+    """Runs, the latest first: id, kind, state, started, seconds, tracks_per_s, counts by status, n_edits…"""
+    edits = dict(
+        store.query("SELECT run_id, count(*) FROM edits WHERE state IN ('done', 'undone') GROUP BY 1")
+    )
+    rows = [
+        {
+            "id": run.id,
+            "kind": run.kind,
+            "state": run.state,
+            "started": pd.Timestamp(run.started_ns, unit="ns", tz="UTC"),
+            "seconds": None if run.ended_ns is None else (run.ended_ns - run.started_ns) / 1e9,
+            "tracks_per_s": run.tracks_per_s,
+            "n_tracks": sum(run.counts.values()),
+            "n_written": run.counts.get("tagged", 0),
+            "n_failed": sum(n for status, n in run.counts.items() if status in FAILURES),
+            "n_edits": edits.get(run.id, 0),
+            "model": run.model_id or "",
+            "counts": dict(run.counts),
+        }
+        for run in store.runs(limit)
+    ]
+    return pd.DataFrame(rows)
+
+
+def changes(store: Store, run_id: int, *, limit: int = 500, offset: int = 0) -> pd.DataFrame:
+    """What a run wrote: track id, path, before, after, state of the edit; the order it was written in."""
+    found = store.query(
+        "SELECT e.track_id, coalesce(t.display, ''), e.path, e.before, e.after, e.state FROM edits AS e "
+        "LEFT JOIN tracks AS t ON t.id = e.track_id WHERE e.run_id = ? ORDER BY e.id LIMIT ? OFFSET ?",
+        (run_id, limit, offset),
+    )
+    from tagger.tracks import display
+
+    rows = [
+        [track, shown or display(path), _genres(before), _genres(after), state]
+        for track, shown, path, before, after, state in found
+    ]
+    return pd.DataFrame(rows, columns=["id", "path", "before", "after", "state"])
+
+
+def _genres(state: str) -> str:
+    values, _ = json.loads(state)
+    return " · ".join(values) or "no genre"
+
+
+def n_failed(store: Store) -> int:
+    """How many tracks failed when they were last tried."""
+    sql = f"SELECT count(*) FROM tracks WHERE status IN ({_FAILED}) AND missing_since_ns IS NULL"
+    return int(store.query(sql)[0][0])
+
+
+def map_points(store: Store, ids: NDArray[np.int64], at: NDArray[np.float64]) -> pd.DataFrame:
+    """Tracks with their place on a map: id, x, y, title, artist, genre ("" for none), sure (0-1)."""
+    found = store.query(
+        "SELECT id, title, artist, coalesce(genre, ''), confidence, display FROM tracks "
+        "WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(ids.tolist()),),
+    )
+    by_id = {row[0]: row for row in found}
+    rows = []
+    for track_id, (x, y) in zip(ids.tolist(), at.tolist(), strict=True):
+        if track_id in by_id:
+            _, title, artist, genre, confidence, path = by_id[track_id]
+            rows.append((track_id, x, y, title or path.rpartition("/")[2], artist, genre, confidence))
+    return pd.DataFrame(rows, columns=["id", "x", "y", "title", "artist", "genre", "sure"])

@@ -1,0 +1,299 @@
+"""The track page: sound, what the model heard when, what the threshold made of it, neighbours, history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from streamlit.navigation.page import Page
+
+from dashboards import charts, corrections, frame, listening, neighbours, pictures, queries
+from dashboards.filters import LibraryFilter
+from dashboards.timeline import chunk_starts, clock, mel_ticks, timeline
+from tagger.card import ModelCard
+from tagger.decision import chunk_probabilities
+from tagger.errors import TaggerError
+from tagger.features import FeatureConfig
+from tagger.rows import EditRow, TrackRow
+from tagger.store import Store
+from tagger.tracks import TrackAnalysis, display
+
+
+def page() -> None:
+    """Show the page of the track that the address names by its id."""
+    with frame.desk() as desk:
+        row = _asked_for(desk)
+        if row is None:
+            _choose(desk)
+            return
+        st.title("Track")
+        heading(row)
+        _sound_and_time(desk, row)
+        left, right = st.columns(2, gap="large")
+        with left:
+            _genres(desk, row)
+        with right:
+            _facts(row)
+        _neighbours(desk, row)
+        _history(desk, row)
+
+
+def as_page() -> Page:
+    """For the navigation, and for links here; the query parameter ``id`` names the track."""
+    return st.Page(page, title="Track", icon=":material/graphic_eq:", url_path="track")
+
+
+def heading(row: TrackRow) -> None:
+    """Title, artist and album of a track: texts from the file, shown as they are."""
+    st.text(row.title or display(row.path.rpartition(b"/")[2]))
+    parts = [row.artist, row.album, "" if row.year is None else str(row.year), clock(row.duration_s)]
+    st.text(" · ".join(part for part in parts if part))
+
+
+def _asked_for(desk: frame.Desk) -> TrackRow | None:
+    text = st.query_params.get("id", "")
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+        if text:
+            st.warning("The address names no track.")
+        return None
+    row = desk.store.track(int(text))
+    if row is None:
+        st.warning("This track is not in the database any more.")
+    return row
+
+
+def _choose(desk: frame.Desk) -> None:
+    st.title("Track")
+    text = st.text_input("Find a track", type="search", placeholder="Title, artist, album or path")
+    rows = queries.tracks(desk.store, LibraryFilter(text=text or ""), order="newest", limit=20)
+    if rows.empty:
+        st.info("No track fits.")
+        return
+    picked = small_table(rows, key=f"choose {text}")
+    if picked is not None:
+        st.query_params["id"] = str(picked)
+        st.rerun()
+
+
+def small_table(rows: pd.DataFrame, *, key: str, extra: Sequence[str] = ()) -> int | None:
+    """A short table of tracks, and the id of the selected one."""
+    shown = rows.assign(length=[clock(s) for s in rows["duration_s"].astype("float64")])
+    shown["title"] = [
+        title or path.rpartition("/")[2] for title, path in zip(rows["title"], rows["path"], strict=True)
+    ]
+    picked = st.dataframe(
+        shown[[*extra, "title", "artist", "genre", "in_file", "length"]],
+        key=key,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            "title": st.column_config.TextColumn("Title", width="medium"),
+            "artist": st.column_config.TextColumn("Artist", width="medium"),
+            "genre": st.column_config.TextColumn("Model's genre", width=110),
+            "in_file": st.column_config.TextColumn("File's genre", width=130),
+            "length": st.column_config.TextColumn("Length", width=70),
+            "similarity": st.column_config.ProgressColumn(
+                "Alike", format="%.2f", min_value=0, max_value=1, width=100
+            ),
+        },
+    )
+    chosen = picked["selection"]["rows"]
+    return int(rows["id"].iloc[chosen[0]]) if chosen and chosen[0] < len(rows) else None
+
+
+def _sound_and_time(desk: frame.Desk, row: TrackRow) -> None:
+    analysis = desk.store.analysis(row.id)
+    card = frame.card_of(row.model_id, desk.config)
+    key = f"timeline {row.id}"
+    frame.play(row, start_s=_clicked(key))
+    with st.container(key="over-time"):
+        duration = row.duration_s or 0.0
+        _spectrogram(row, card.features if card else FeatureConfig(), duration)
+        if analysis is None or not len(analysis.activations):
+            st.caption(f"The model heard nothing in this track: {row.abstain or row.reason or 'no audio'}.")
+        elif card is None or analysis.activations.shape[1] != len(card.genres):
+            st.caption(
+                "The model that heard this track is not installed, so its genres over time have no names."
+            )
+        else:
+            over_time(analysis, card, key=key)
+
+
+def _clicked(key: str) -> float:
+    """The second that was clicked on the chart of the last run of the page, 0 where none was."""
+    state = st.session_state.get(key)
+    points = state["selection"].get("at", []) if state else []
+    return float(points[0].get("second", 0)) if points else 0.0
+
+
+def over_time(analysis: TrackAnalysis, card: ModelCard, *, key: str) -> None:
+    """The genres of a track over its seconds."""
+    starts, exact = chunk_starts(len(analysis.activations), analysis.analysed_s, card.features)
+    data = timeline(
+        chunk_probabilities(analysis, card), card.genres, starts, analysis.analysed_s, card.features
+    )
+    st.altair_chart(
+        charts.activations(data, analysis.analysed_s), key=key, on_select="rerun", selection_mode="at",
+        alt="Genres over time",
+    )  # fmt: skip
+    note = "What the model heard in every 4 seconds. Click to listen from there."
+    st.caption(note if exact else f"{note} Silent parts are left out, so the seconds are approximate.")
+
+
+@st.cache_data(max_entries=30, show_spinner="Drawing the spectrogram …")
+def _mel(_row: TrackRow, identity: tuple[object, ...], config: FeatureConfig) -> tuple[str, float]:
+    mel, seconds = listening.mel_of(listening.file_of(_row), config)
+    return pictures.data_url(pictures.spectrogram_png(mel)), seconds
+
+
+def _spectrogram(row: TrackRow, config: FeatureConfig, duration_s: float) -> None:
+    try:
+        url, seconds = _mel(row, (row.id, row.path, row.size_bytes, row.mtime_ns), config)
+    except TaggerError:
+        return  # the player has said why
+    spectrogram(url, seconds, max(duration_s, seconds), config)
+
+
+def spectrogram(url: str, seconds: float, duration_s: float, config: FeatureConfig) -> None:
+    """Picture of the sound above the chart of its genres."""
+    st.altair_chart(
+        charts.spectrogram(url, seconds, duration_s, mel_ticks(config), config.n_mels), alt="Mel spectrogram"
+    )
+
+
+def _genres(desk: frame.Desk, row: TrackRow) -> None:
+    st.subheader("Genre")
+    card = frame.card_of(row.model_id, desk.config)
+    threshold = (
+        desk.config.threshold
+        if desk.config.threshold is not None
+        else card.decision.threshold
+        if card
+        else None
+    )
+    if row.probabilities:
+        st.altair_chart(charts.top_genres(row.probabilities, threshold=threshold), alt="Most probable genres")
+    st.text(verdict(row, threshold))
+    if row.status is not None:
+        st.text(f"Last run: {row.status.replace('_', ' ')}. {row.reason}".rstrip())
+
+
+def verdict(row: TrackRow, threshold: float | None) -> str:
+    """What the threshold made of the model's guess, in a sentence."""
+    if row.model_id is None:
+        return "The model has not heard this track."
+    limit = "" if threshold is None else f" (the threshold is {threshold:.0%})"
+    if row.genre is not None:
+        return f"Called {row.genre}, at {row.confidence or 0:.0%} confidence{limit}."
+    return f"Given no genre: {row.estimate_reason or row.abstain}{limit}."
+
+
+def _facts(row: TrackRow) -> None:
+    st.subheader("The file")
+    facts = {
+        "genre in the file": " · ".join(row.file_genres) or "none",
+        "note": row.note,
+        "kind": row.container or "unknown",
+        "size": f"{row.size_bytes / 1e6:.1f} MB",
+        "length": clock(row.duration_s),
+        "listened to": clock(row.analysed_s) if row.analysed_s is not None else "not yet",
+        "model": row.model_id or "none",
+        "path": display(row.path),
+        "scanned in": display(row.root),
+        "audio digest": row.digest.hex() if row.digest else "none",
+    }
+    table = pd.DataFrame([(name, value) for name, value in facts.items() if value], columns=["what", "value"])
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config={
+            "what": st.column_config.TextColumn("", width=130),
+            "value": st.column_config.TextColumn("", width="large"),
+        },
+    )
+
+
+@st.cache_resource(max_entries=2, show_spinner="Comparing …")
+def embeddings(_store: Store, state: tuple[int, ...], model_id: str, limit: int) -> neighbours.Embeddings:
+    """Embeddings of the library, remembered until the database changes."""
+    return neighbours.load_embeddings(_store, model_id, limit=limit)
+
+
+def _neighbours(desk: frame.Desk, row: TrackRow) -> None:
+    analysis = desk.store.analysis(row.id)
+    if row.model_id is None or analysis is None or not len(analysis.embedding):
+        return
+    st.subheader("Sounds like")
+    others = embeddings(desk.store, desk.state, row.model_id, neighbours.MAX_COMPARED)
+    near = neighbours.nearest(others, np.asarray(analysis.embedding), but=row.id)
+    if not near:
+        st.caption("There is no other track to compare with.")
+        return
+    similarity = dict(near)
+    rows = queries.tracks_by_id(desk.store, [track for track, _ in near])
+    rows["similarity"] = [max(similarity[i], 0.0) for i in rows["id"]]
+    picked = small_table(rows, key=f"near {row.id}", extra=["similarity"])
+    if len(others.ids) < others.n_all:
+        st.caption(f"Compared with {len(others.ids):,} of {others.n_all:,} tracks, drawn at random.")
+    if picked is not None and (chosen := desk.store.track(picked)) is not None:
+        with st.container(border=True):
+            heading(chosen)
+            frame.play(chosen)
+            st.page_link(
+                as_page(),
+                label="Go to this track",
+                icon=":material/arrow_forward:",
+                query_params={"id": str(picked)},
+            )
+
+
+def _history(desk: frame.Desk, row: TrackRow) -> None:
+    edits = desk.store.edits_of_track(row.id)
+    st.subheader("History of its genre")
+    if message := st.session_state.pop("track message", ""):
+        st.text(message)
+    if not edits:
+        st.caption("Nothing was ever written to this file.")
+        return
+    st.dataframe(
+        edit_table(edits),
+        hide_index=True,
+        column_config={"when": st.column_config.DatetimeColumn("When", format="YYYY-MM-DD HH:mm")},
+    )
+    last = next((edit for edit in edits if edit.state == "done"), None)
+    if last is None:
+        return
+    if not desk.may_write:
+        st.caption("To undo here, start with `tagger dashboard --allow-write`.")
+    elif st.button("Undo the last change", icon=":material/undo:"):
+        st.session_state["track message"] = _undo(desk, last)
+        st.rerun()
+
+
+def _undo(desk: frame.Desk, edit: EditRow) -> str:
+    said = ""
+
+    def work() -> None:
+        nonlocal said
+        outcome = corrections.take_back(desk.config, edit.id)
+        said = f"{outcome.status.replace('_', ' ')}: {outcome.reason}"
+
+    return frame.attempt(work) or said
+
+
+def edit_table(edits: Sequence[EditRow]) -> pd.DataFrame:
+    """Changes of a file's genre: when, before, after, state, run."""
+    rows = [
+        {
+            "when": pd.Timestamp(edit.intended_ns, unit="ns", tz="UTC"),
+            "before": " · ".join(edit.edit.before.values) or "no genre",
+            "after": " · ".join(edit.edit.after.values) or "no genre",
+            "state": edit.state if edit.undoes is None else f"{edit.state} (an undo)",
+            "run": edit.run_id,
+        }
+        for edit in edits
+    ]
+    return pd.DataFrame(rows)
