@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -17,13 +17,9 @@ from tagger.tracks import WriteMode, display
 
 if TYPE_CHECKING:
     from tagger.config import Config
-    from tagger.job import RunOptions, RunSummary
-    from tagger.model import ModelCard
     from tagger.plan import WritePolicy
-    from tagger.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
-Work = Callable[["Store", "ModelCard", "RunOptions", RunReport], "RunSummary"]
 
 
 def _output_options(command: F) -> F:
@@ -84,9 +80,7 @@ def run(**options: Any) -> None:
 
     Example: tagger run --dry-run ~/Music
     """
-    from tagger.batch import run_batch
-
-    sys.exit(_work(run_batch, write=True, **options))
+    sys.exit(_work("run_batch", write=True, **options))
 
 
 @click.command()
@@ -100,9 +94,7 @@ def scan(**options: Any) -> None:
 
     Example: tagger scan ~/Music
     """
-    from tagger.batch import run_batch
-
-    sys.exit(_work(run_batch, write=False, **options))
+    sys.exit(_work("run_batch", write=False, **options))
 
 
 @click.command()
@@ -117,9 +109,7 @@ def write(**options: Any) -> None:
 
     Example: tagger write --mode append ~/Music/Jazz
     """
-    from tagger.batch import write_from_store
-
-    sys.exit(_work(write_from_store, write=True, all_if_none=True, **options))
+    sys.exit(_work("write_from_store", write=True, **options))
 
 
 @click.command()
@@ -188,52 +178,60 @@ def undo(
 
 
 def _work(
-    work: Work, *, paths: tuple[bytes, ...], as_json: bool, quiet: bool, verbose: bool, config: Path | None,
-    write: bool, dry_run: bool = False, retry: bool = False, stale: bool = False, all_if_none: bool = False,
-    hardlinks: str | None = None, **given: Any,
+    work: Literal["run_batch", "write_from_store"], *, paths: tuple[bytes, ...], as_json: bool, quiet: bool,
+    verbose: bool, config: Path | None, write: bool, dry_run: bool = False, retry: bool = False,
+    stale: bool = False, hardlinks: str | None = None, **given: Any,
 ) -> int:  # fmt: skip
-    """Settings, lock, database, model, then `work`; the exit code."""
+    """Settings, lock, model, database, then the work; the exit code."""
     from tagger.job import RunOptions, run_lock
-    from tagger.model import load_model
-    from tagger.store import Store
 
     settings = load_settings(config, hardlinks=hardlinks, **given)
     roots = absolute(paths or settings.paths)
-    if not roots and not all_if_none:
+    if not roots and work == "run_batch":
         raise click.UsageError("Which folder? Try `tagger run ~/Music`, or set paths in the configuration.")
-    directory = model_dir(settings.model)
-    card = load_model(directory).card  # refuses a damaged model before a single file is read
-    jobs = settings.jobs or os.cpu_count() or 1
-    options = RunOptions(
-        roots=roots,
-        model_dir=str(directory),
-        policy=_policy(settings),
-        jobs=jobs,
-        write=write,
-        dry_run=dry_run,
-        retry=retry,
-        stale=stale,
-        ignore=settings.ignore,
-        time_limit_s=settings.time_limit_s,
-        preserve_mtime=settings.preserve_mtime,
-        hardlinks=settings.hardlinks == "write",
-    )
     with ExitStack() as stack:
         if not dry_run:
             stack.enter_context(run_lock(settings.db))
+        # Only now what takes its time: whoever finds the lock taken is told so at once.
+        from tagger import batch
+        from tagger.genres import unknown_labels
+        from tagger.model import load_model
+        from tagger.store import Store
+
+        directory = model_dir(settings.model)
+        card = load_model(directory).card  # refuses a damaged model before a single file is read
+        options = RunOptions(
+            roots=roots,
+            model_dir=str(directory),
+            policy=_policy(settings),
+            jobs=settings.jobs or os.cpu_count() or 1,
+            write=write,
+            dry_run=dry_run,
+            retry=retry,
+            stale=stale,
+            ignore=settings.ignore,
+            time_limit_s=settings.time_limit_s,
+            preserve_mtime=settings.preserve_mtime,
+            hardlinks=settings.hardlinks == "write",
+        )
         exists = settings.db.exists()
         store = stack.enter_context(
             Store.open(settings.db if exists or not dry_run else None, read_only=dry_run and exists)
         )
         report = RunReport(
-            roots=roots, as_json=as_json, quiet=quiet, verbose=verbose, dry_run=dry_run, jobs=jobs
+            roots=roots, as_json=as_json, quiet=quiet, verbose=verbose, dry_run=dry_run, jobs=options.jobs
         )
         with report:
             for notice in store.notices:
                 report.warn(notice)
-            summary = work(store, card, options, report)
+            for label, near in unknown_labels(settings.genres, card.genres).items():
+                hint = f"; did you mean {near}?" if near else ""
+                report.warn(
+                    f"The configuration names the genre {label}, which {card.model_id} does not know{hint}"
+                )
+            summary = getattr(batch, work)(store, card, options, report)
         report.summary(summary)
-    return summary.exit_code
+    return int(summary.exit_code)
 
 
 def _policy(settings: Config) -> WritePolicy:

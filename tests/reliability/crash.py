@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +22,9 @@ from mutagen import File as mutagen_file
 from tagger.digest import audio_digest
 from tagger.store import Store
 from tests import media
-from tests.conftest import ROOT, environment
+from tests.conftest import environment
 from tests.reliability.decoding import decoded_digest
+from tests.reliability.figures import Measured, NotHere, figure
 
 LARGE = {
     "large-flac": ("flac", 25),
@@ -78,7 +80,7 @@ class KillReport:
 
 
 def make_mixed_library(folder: Path, *, n_small: int, large: Sequence[str] = tuple(LARGE)) -> None:
-    """Realistic large files of each container beside many small ones, all with other tags, none with a genre."""
+    """Realistic large files beside many small ones, all with other tags, none with a genre."""
     folder.mkdir()
     tags = {"title": "A title", "artist": "An artist", "album": "An album", "date": "1999"}
     for seed, name in enumerate(large):
@@ -204,3 +206,270 @@ def _kill_after(command: list[str], env: dict[str, str], seconds: float) -> None
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+@figure(
+    "R02",
+    what="SIGKILLs of the process group over mixed files, then a rerun: damaged / lost / untagged / strays",
+    bar="0/0/0/0, ok, exit 0",
+    base="97 of 190 damaged",
+    full=200,
+)
+def r02(folder: Path, *, size: int) -> Measured:
+    """`size` kills over 60 files at full size, over fewer and smaller ones below 100 kills."""
+    full = size >= 100
+    report = kill_campaign(
+        folder,
+        n_kills=size,
+        n_small=52 if full else 20,
+        large=tuple(LARGE) if full else ("large-mp3", "large-moov-first", "large-opus", "large-wma"),
+    )
+    numbers = f"{report.n_damaged}/{report.n_lost}/{report.n_untagged}/{report.n_strays}"
+    return Measured(report.is_clean, f"{numbers}, {report.integrity}, exit {report.exit_code}", size)
+
+
+STEPS = ("copied", "edited", "verified", "fsynced", "replaced", "recorded")
+
+
+@figure("R03", what="killed at each boundary of a write; the rerun converges", bar="6/6", full=1)
+def r03(folder: Path, *, size: int) -> Measured:
+    """Die at each step of the first write of a run, then run again. `size` is not used."""
+    bad = []
+    for step in STEPS:
+        work = folder / step
+        work.mkdir()
+        env = environment(work)
+        music = work / "music"
+        music.mkdir()
+        for seed, container in enumerate(("mp3", "flac", "m4a-aac")):
+            row = media.CONTAINERS[container]
+            media.make(music / f"{container}.{row.suffix}", container, seconds=5, seed=seed)
+        sound = {path: decoded_digest(path) for path in music.iterdir()}
+        killed = _python(_DIE_AT_STEP, step, str(music), env=env)
+        last = subprocess.run(
+            [*_command("run"), "--json", str(music)], env=env, capture_output=True, check=False
+        )
+        tagged = [path for path in sound if path.exists() and _genre(path)]
+        if (
+            killed.returncode != -signal.SIGKILL
+            or last.returncode != 0
+            or len(tagged) != len(sound)
+            or {path: decoded_digest(path) for path in music.iterdir()} != sound
+        ):
+            bad.append(f"{step}: exit {last.returncode}, {len(tagged)} of {len(sound)} tagged")
+    return Measured(not bad, f"{len(STEPS) - len(bad)}/{len(STEPS)}", len(STEPS), tuple(bad))
+
+
+@figure(
+    "R06",
+    what="SIGINT and SIGTERM: exit within 5 s, no process left, the next run completes",
+    bar="yes",
+    full=3,
+)
+def r06(folder: Path, *, size: int) -> Measured:
+    """Stop a run `size` times with each signal, at different moments."""
+    music, env = folder / "music", environment(folder)
+    make_mixed_library(music, n_small=12, large=("large-mp3", "large-opus"))
+    start_s = _timed([*_command("run", "--dry-run"), str(folder / "data")], env)
+    notes, slowest_s = [], 0.0
+    for turn in range(size):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = subprocess.Popen(
+                [*_command("run"), "--retry", str(music)],
+                env=env,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            time.sleep(start_s + 0.8 * turn)
+            if process.poll() is not None:
+                continue  # it was done before it could be stopped
+            os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+            sent_s = time.monotonic()
+            said = process.communicate(timeout=60)[1].decode()
+            slowest_s = max(slowest_s, time.monotonic() - sent_s)
+            if process.returncode not in (130, 0):
+                notes.append(f"{number.name}: exit {process.returncode}: {said[-200:]}")
+            if "Traceback" in said:
+                notes.append(f"{number.name}: a traceback: {said[-400:]}")
+            if orphans := _group(process.pid):
+                notes.append(f"{number.name}: left {orphans}")
+    last = subprocess.run([*_command("run"), str(music)], env=env, capture_output=True, check=False)
+    untagged = [path.name for path in music.iterdir() if not _genre(path)]
+    if last.returncode or untagged:
+        notes.append(f"the next run: exit {last.returncode}, untagged {untagged}")
+    if slowest_s >= 5:
+        notes.append(f"it took {slowest_s:.1f} s to stop")
+    return Measured(
+        not notes, f"{'yes' if not notes else 'no'}, slowest {slowest_s:.1f} s", 2 * size, tuple(notes)
+    )
+
+
+@figure("R12", what="second run: files of the library opened at all, or for writing", bar="0", full=60)
+def r12(folder: Path, *, size: int) -> Measured:
+    """Every `open` of the second run's process is watched by an audit hook. No worker is started at all."""
+    music, env = folder / "music", environment(folder)
+    make_mixed_library(music, n_small=size, large=())
+    subprocess.run([*_command("run"), str(music)], env=env, capture_output=True, check=True)
+    seen = _python(_WATCH_OPENS, str(music), env=env)
+    lines = seen.stdout.decode().splitlines()
+    opened = [line for line in lines if line.startswith("OPENED ")]
+    unchanged = sum('"unchanged"' in line for line in lines)
+    return Measured(not opened and unchanged == size, f"{len(opened)}", unchanged, tuple(opened))
+
+
+@figure(
+    "R24",
+    what="soak: growth of the parent's memory, open files",
+    bar="<= 5 MB per 1,000 tracks, flat",
+    full=3000,
+)
+def r24(folder: Path, *, size: int) -> Measured:
+    """Tag `size` small tracks in one run; memory and descriptors are read from /proc after each hundredth."""
+    if sys.platform != "linux":
+        raise NotHere("memory is read from /proc")
+    music, env = folder / "music", environment(folder)
+    music.mkdir()
+    for seed in range(20):
+        media.make(folder / f"{seed}.mp3", "mp3", seconds=4.5, seed=seed)
+    for place in range(size):
+        shutil.copyfile(folder / f"{place % 20}.mp3", music / f"{place:05}.mp3")
+        with (music / f"{place:05}.mp3").open(
+            "ab"
+        ) as file:  # junk after the last frame makes each file its own
+            file.write(b"\0" * (place + 1))
+    done = _python(_SOAK, str(music), env=env)
+    if done.returncode:
+        return Measured(False, f"exit {done.returncode}", size, (done.stderr.decode()[-500:],))
+    points = np.array([[float(x) for x in line.split()] for line in done.stdout.decode().splitlines()])
+    settled = points[len(points) // 5 :]
+    slope = np.polyfit(settled[:, 0], settled[:, 1], 1)[0] * 1000
+    fds = int(settled[-1, 2] - settled[0, 2])
+    return Measured(slope <= 5 and abs(fds) <= 2, f"{slope:.2f} MB per 1,000, {fds:+d} open files", size)
+
+
+@figure(
+    "R40",
+    what="a second run beside the first: exit 75 in < 1 s; after kill -9 the next starts at once",
+    bar="yes",
+    full=5,
+)
+def r40(folder: Path, *, size: int) -> Measured:
+    """Start two runs at once, `size` times."""
+    music, env = folder / "music", environment(folder)
+    make_mixed_library(music, n_small=8, large=("large-mp3",))
+    idle_s = _timed([sys.executable, "-m", "tagger", "models"], env)
+    notes, slowest_s = [], 0.0
+    for _ in range(size):
+        first = subprocess.Popen(
+            [*_command("run"), str(music)], env=env, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        lock = Path(env["TAGGER_DB"] + ".lock")
+        while not _is_locked(lock):
+            time.sleep(0.02)
+        started_s = time.monotonic()
+        second = subprocess.run([*_command("run"), str(music)], env=env, capture_output=True, check=False)
+        slowest_s = max(slowest_s, time.monotonic() - started_s)
+        if second.returncode != 75:
+            notes.append(f"the second run exited {second.returncode}: {second.stderr.decode()[-200:]}")
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+        third = subprocess.run([*_command()[:3], "status"], env=env, capture_output=True, check=False)
+        if _is_locked(lock) or third.returncode:
+            notes.append("the lock outlived its process")
+    last = subprocess.run([*_command("run"), str(music)], env=env, capture_output=True, check=False)
+    if last.returncode:
+        notes.append(f"the run after kill -9 exited {last.returncode}: {last.stderr.decode()[-200:]}")
+    # Of the second the interpreter and the model card take their part, on a busy machine more than the bar.
+    if slowest_s - idle_s >= 1:
+        notes.append(f"the second run took {slowest_s:.1f} s, an idle command {idle_s:.1f} s")
+    return Measured(not notes, f"{'yes' if not notes else 'no'}, {slowest_s:.2f} s", size, tuple(notes))
+
+
+_DIE_AT_STEP = """
+import functools, os, signal, sys
+import tagger.conclude, tagger.writing
+fatal, music = sys.argv[1:]
+def die(step):
+    if step == fatal:
+        os.kill(os.getpid(), signal.SIGKILL)
+tagger.conclude.apply_edit = functools.partial(tagger.writing.apply_edit, on_step=die)
+sys.argv = ["tagger", "run", "--threshold", "0", "--margin", "0", "--jobs", "1", music]
+from tagger.cli import main
+main()
+"""
+
+_WATCH_OPENS = """
+import os, sys
+music = os.fsencode(sys.argv[1])
+def watch(event, args):
+    if event == "open" and isinstance(args[0], (str, bytes)) and os.path.isfile(args[0]):
+        if os.fsencode(args[0]).startswith(music + b"/"):
+            print("OPENED", args[0], args[1], flush=True)
+sys.addaudithook(watch)
+sys.argv = ["tagger", "run", "--threshold", "0", "--margin", "0", "--jobs", "2", "--json", sys.argv[1]]
+from tagger.cli import main
+main()
+"""
+
+_SOAK = """
+import os, resource, sys
+import tagger.conclude
+music = sys.argv[1]
+original = tagger.conclude.Run.conclude_heard
+n = 0
+def counted(self, track, heard):
+    global n
+    original(self, track, heard)
+    n += 1
+    if n % 25 == 0:
+        with open("/proc/self/statm") as statm:
+            rss = int(statm.read().split()[1]) * resource.getpagesize() / 1e6
+        print(n, rss, len(os.listdir("/proc/self/fd")), flush=True)
+tagger.conclude.Run.conclude_heard = counted
+sys.argv = ["tagger", "run", "--threshold", "0", "--margin", "0", "--jobs", "2", "--quiet", music]
+from tagger.cli import main
+main()
+"""
+
+
+def _python(code: str, *args: str, env: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    """Run a driver script around the real program."""
+    # A file of its own: worker processes import the main module again, so the program must not start there.
+    guarded = "if __name__ == '__main__':\n" + "".join(f"    {line}\n" for line in code.strip().splitlines())
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
+        script.write(guarded)
+        script.flush()
+        return subprocess.run(
+            [sys.executable, script.name, *args], env=env, capture_output=True, check=False, timeout=3600
+        )
+
+
+def _group(leader: int) -> list[str]:
+    """Processes of a group that are still there; those on their way out get a moment."""
+    for _ in range(40):
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                text = entry.read_text()
+                state, _parent, group = text.rpartition(")")[2].split()[:3]
+                if int(group) == leader and state != "Z":
+                    found.append(text.split(")")[0])
+        if not found:
+            break
+        time.sleep(0.05)
+    return found
+
+
+def _is_locked(lock: Path) -> bool:
+    import filelock
+
+    if not lock.exists():
+        return False
+    probe = filelock.FileLock(str(lock))
+    try:
+        probe.acquire(timeout=0)
+    except filelock.Timeout:
+        return True
+    probe.release()
+    return False
