@@ -38,7 +38,14 @@ class Status(StrEnum):
 
 
 FAILURES = frozenset(
-    {Status.UNREADABLE, Status.TIMED_OUT, Status.CRASHED, Status.REFUSED, Status.CHANGED_MEANWHILE, Status.FAILED}
+    {
+        Status.UNREADABLE,
+        Status.TIMED_OUT,
+        Status.CRASHED,
+        Status.REFUSED,
+        Status.CHANGED_MEANWHILE,
+        Status.FAILED,
+    }
 )
 
 
@@ -114,9 +121,9 @@ class FileTags:
 class TrackAnalysis:
     """What the model heard.
 
-    `activations`: (n_chunks, n_genres) float16, the logits of each chunk in time order, the genres in the order
-    of the model card. float16 is their one precision, in memory and in the database, so that a decision taken
-    again from the database is the same. `embedding`: (n_dims,) float32, pooled over the chunks.
+    `activations`: (n_chunks, n_genres) float16, the logits of each chunk in time order, the genres in the
+    order of the model card. float16 is their one precision, in memory and in the database, so that a decision
+    taken again from the database is the same. `embedding`: (n_dims,) float32, pooled over the chunks.
     `abstain`: why no genre may be given whatever the activations say (silence, no audio), else empty.
     Without audio both arrays have no rows (n_chunks 0, n_dims 0).
     """
