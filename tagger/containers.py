@@ -125,9 +125,9 @@ def trailing_tags(file: BinaryIO, start: int, end: int) -> Trailer:
     """Walk back from `end` over ID3v1, APEv2, Lyrics3 and appended ID3v2 tags, in any order."""
     id3v1 = None
     ape = None
-    last = read_at(file, max(start, end - 131), 11)
-    # The head of an APE tag of 99 bytes looks like ID3v1's from the fourth letter on.
-    if end - start >= 128 and last[-8:-5] == b"TAG" and last[:8] != b"APETAGEX":
+    # The head of an APE tag of 131 bytes looks like ID3v1's from the fourth letter on.
+    is_ape = end - start >= 131 and read_at(file, end - 131, 8) == b"APETAGEX"
+    if end - start >= 128 and read_at(file, end - 128, 3) == b"TAG" and not is_ape:
         end = id3v1 = end - 128
         if end - start >= 227 and read_at(file, end - 227, 4) == b"TAG+":
             end -= 227
