@@ -82,6 +82,7 @@ def status(as_json: bool, db: Path | None, config: Path | None) -> None:
     "--status",
     "status_name",
     type=click.Choice([s.value for s in Status]),
+    metavar="STATUS",
     help="How the track ended its run.",
 )
 @click.option("--min-confidence", type=click.FloatRange(0, 1))
