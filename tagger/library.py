@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -167,6 +168,11 @@ class Library:
     def tracks_under(self, folder: bytes) -> Iterator[TrackRow]:
         """Tracks below a folder that are not missing, as `iter_tracks` gives them."""
         return self.iter_tracks(TrackFilter(folder=folder, missing=False))
+
+    def folders(self) -> set[bytes]:
+        """The folders that hold a track which is not missing."""
+        found = self._all("SELECT path FROM tracks WHERE missing_since_ns IS NULL")
+        return {os.path.dirname(row[0]) for row in found}
 
     def missing_share(self, folder: bytes, seen_ids: set[int]) -> tuple[int, int]:
         """How many tracks were present below a scanned folder, and how many of these the scan did not see.

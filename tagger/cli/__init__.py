@@ -32,6 +32,7 @@ for _command in (
     runs.scan,
     runs.write,
     runs.undo,
+    runs.verify,
     library.status,
     library.ls,
     library.errors,

@@ -177,6 +177,46 @@ def undo(
     sys.exit(summary.exit_code)
 
 
+@click.command()
+@click.option("--fix", is_flag=True, help="Settle what can be settled.")
+@JSON
+@settings_options
+def verify(fix: bool, as_json: bool, db: Path | None, config: Path | None) -> None:
+    """Hold the database against itself and the files: damage, unfinished edits, genres changed by others.
+
+    Example: tagger verify --fix
+    """
+    import json
+
+    from tagger.errors import StoreError
+    from tagger.job import run_lock
+    from tagger.store import Store
+    from tagger.verify import describe
+    from tagger.verify import verify as look
+
+    settings = load_settings(config, db=db)
+    if not settings.db.exists():
+        raise StoreError(f"There is no database at {settings.db}, so there is nothing to verify.")
+    n_left = n = 0
+    with ExitStack() as stack:
+        if fix:
+            stack.enter_context(run_lock(settings.db))
+        store = stack.enter_context(Store.open(settings.db, read_only=not fix))
+        for finding in look(store, fix=fix):
+            n += 1
+            n_left += not finding.fixed
+            line = {
+                "kind": finding.kind,
+                "path": os.fsdecode(finding.path),
+                "what": finding.what,
+                "fixed": finding.fixed,
+            }
+            click.echo(json.dumps(line) if as_json else describe(finding))
+    if not as_json:
+        click.echo(f"{n:,} findings, {n - n_left:,} of them fixed." if n else "Everything agrees.")
+    sys.exit(1 if n_left else 0)
+
+
 def _work(
     work: Literal["run_batch", "write_from_store"], *, paths: tuple[bytes, ...], as_json: bool, quiet: bool,
     verbose: bool, config: Path | None, write: bool, dry_run: bool = False, retry: bool = False,
