@@ -149,6 +149,21 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(data: Path, tmp_path: Path) -
         np.testing.assert_allclose(a, b, atol=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("leaky", [False, True])
+def test_crossvalidation_hears_every_track_once(data: Path, tmp_path: Path, leaky: bool) -> None:
+    settings = ["--set", "train.steps=1", "--folds", "2", *(["--leaky"] if leaky else [])]
+    said = call("crossvalidate", data / "recipe.toml", tmp_path, "--data", data, *settings)
+    if leaky:
+        assert f"of {24 * 3} chunks" in said
+        assert "LEAKY" in said
+        assert not (tmp_path / "report.json").exists()
+    else:
+        report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+        assert report["held_out"]["all"]["n_tracks"] == 24
+        assert report["none_of_these"]["none"]["n_tracks"] == 3
+
+
 def test_an_unfinished_run_is_not_measured(data: Path, tmp_path: Path) -> None:
     said = call("evaluate", data / "recipe.toml", tmp_path, "--data", data, code=1)
     assert "holds no trained network" in said

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tagger.features import FeatureConfig, chunks
 from training.batches import Batches
 from training.dataset import Clips, DatasetError, Teacher
+from training.evaluate import softmax
 from training.network import build
 from training.recipe import Recipe
 
@@ -43,12 +44,6 @@ def predict_logits(network: keras.Model, clips: Clips) -> NDArray[np.float32]:
     flat = cut.reshape(-1, *cut.shape[2:])
     said = network.predict(flat, batch_size=256, verbose=0)["logits"]
     return np.asarray(said, dtype=np.float32).reshape(*cut.shape[:2], -1)
-
-
-def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Softmax over the last axis."""
-    e = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return np.asarray(e / e.sum(axis=-1, keepdims=True))
 
 
 def schedule(step: int, recipe: Recipe) -> float:
