@@ -103,7 +103,7 @@ class Recording:
         except MemoryError:
             raise
         except _FAILURES as error:
-            raise AudioError(f"{self._name}: holds no audio that can be decoded") from error
+            raise AudioError(f"{self._name}: {_why(error, 'holds no audio that can be decoded')}") from error
         self.container = self._input.format.name.split(",")[0]
         streams = [s for s in self._input.streams.audio if s.codec_context is not None]
         if not streams:  # pictures only, or a coding nobody but its seller can decode
@@ -213,7 +213,7 @@ class Recording:
             except MemoryError:
                 raise
             except _FAILURES as error:
-                cut = _lower(getattr(error, "strerror", None))
+                cut = _why(error, "what follows makes no sense")
                 break
             if packet is None:
                 break
@@ -251,7 +251,7 @@ class Recording:
             raise AudioError(f"{self._name}: is damaged: {why}")
 
     def close(self) -> None:
-        """Let go of the decoder."""
+        """Release the decoder."""
         self._input.close()
 
 
@@ -294,6 +294,8 @@ def segments(
         yield from recording.segments(config, deadline=deadline)
 
 
-def _lower(text: str | None) -> str:
-    """An operating system's message, to stand inside a sentence."""
-    return (text[:1].lower() + text[1:]) if text else "unknown error"
+def _why(error: Exception, otherwise: str) -> str:
+    """The disk's own failures say what to do; ffmpeg's do not."""
+    if isinstance(error, OSError) and not isinstance(error, av.FFmpegError):
+        return explain(error)
+    return otherwise

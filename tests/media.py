@@ -6,10 +6,12 @@ nothing is read from disk. Samples are float in [-1, 1], ``(n_samples, n_channel
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import struct
 import tempfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -335,3 +337,50 @@ def _crc_table(polynomial: int, bits: int) -> list[int]:
 
 
 _CRC_TABLES: dict[int, list[int]] = {}
+
+
+# ---- containers that nothing here can encode: composed by hand, so they hold nothing but silence --------
+
+
+def make_silent_ape(path: AnyPath, *, seconds: float = 3.0) -> bytes:
+    """A Monkey's Audio file, 44.1 kHz stereo, whose frames all carry the flag that says "silence"."""
+    block = 73728
+    n = round(seconds * 44100)
+    sizes = [min(block, n - start) for start in range(0, n, block)]
+    frames = []
+    for size in sizes:
+        checksum = zlib.crc32(bytes(size * 4)) >> 1 | 0x80000000  # the top bit: flags follow
+        words = struct.pack(">II", checksum, 3) + bytes(8)  # both channels silent; an idle range coder
+        frames.append(b"".join(words[i : i + 4][::-1] for i in range(0, 16, 4)))
+    first = 52 + 24 + 4 * len(frames)
+    seek_table = struct.pack(f"<{len(frames)}I", *(first + 16 * i for i in range(len(frames))))
+    data = b"".join(frames)
+    head = struct.pack("<4sHHIIIIIII", b"MAC ", 3990, 0, 52, 24, len(seek_table), 0, len(data), 0, 0)
+    head += hashlib.md5(data).digest()
+    head += struct.pack("<HHIIIHHI", 2000, 0x20, block, sizes[-1], len(sizes), 16, 2, 44100)
+    as_path(path).write_bytes(head + seek_table + data)
+    return os.fsencode(path)
+
+
+def make_silent_mpc(path: AnyPath, *, seconds: float = 3.0) -> bytes:
+    """A Musepack stream of version 8, 44.1 kHz stereo, whose frames have no bands at all."""
+    n = round(seconds * 44100)
+    body = b"\x08" + _musepack_number(n) + b"\0" + bytes([0 << 5 | 26 - 1, (2 - 1) << 4])
+    packets = [_musepack_packet(b"SH", struct.pack(">I", zlib.crc32(body)) + body)]
+    packets += [_musepack_packet(b"RG", b"\1" + bytes(8))]
+    packets += [_musepack_packet(b"AP", bytes(4))] * -(-(n + 481) // 1152)  # the filters delay by 481 samples
+    as_path(path).write_bytes(b"MPCK" + b"".join(packets) + _musepack_packet(b"SE", b""))
+    return os.fsencode(path)
+
+
+def _musepack_packet(kind: bytes, content: bytes) -> bytes:
+    """A size that counts itself, in one byte."""
+    assert len(content) < 100
+    return kind + bytes([3 + len(content)]) + content
+
+
+def _musepack_number(n: int) -> bytes:
+    digits = [n & 0x7F]
+    while n := n >> 7:
+        digits.insert(0, n & 0x7F | 0x80)
+    return bytes(digits)

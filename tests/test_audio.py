@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import socket
@@ -10,13 +11,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from tagger.audio import open_recording, segments
+from tagger.audio import _Source, open_recording, segments
 from tagger.errors import AudioError, TimeLimitError
 from tagger.features import FeatureConfig, log_mel
 from tests import media
@@ -149,6 +151,40 @@ def test_a_change_of_rate_and_channels_within_the_file(tmp_path: Path) -> None:
 def test_a_wav_from_a_pipe_states_no_size(tmp_path: Path) -> None:
     path = media.make_lying_wav(tmp_path / "x.wav", data_bytes=0xFFFFFFFF, seconds=2)
     assert len(decode(path)) == pytest.approx(2 * CONFIG.sr, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("make", "coding"), [(media.make_silent_ape, "ape"), (media.make_silent_mpc, "mpc8")]
+)
+def test_codings_that_only_others_encode(tmp_path: Path, make: Callable[..., bytes], coding: str) -> None:
+    """No free encoder can be had for these two, so all there is to hear is silence of the right length."""
+    path = make(tmp_path / "x", seconds=7.3)
+    with open_recording(path) as recording:
+        assert recording.codec == coding
+        y = np.concatenate(list(recording.segments(CONFIG)))
+    assert len(y) / CONFIG.sr == pytest.approx(7.3, abs=0.03)
+    assert not y.any()
+    complaint(media.truncate(path, 0.6))
+
+
+@pytest.mark.parametrize("after_bytes", [0, 50_000, 500_000])
+def test_a_disk_that_fails_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_bytes: int
+) -> None:
+    path = media.make(tmp_path / "x.wav", "wav", seconds=8)
+    real = _Source.__init__
+
+    def fail_late(self: _Source, file: BinaryIO) -> None:
+        def read(n: int) -> bytes:
+            if file.tell() >= after_bytes:
+                raise OSError(errno.EIO, "Input/output error")
+            return file.read(n)
+
+        real(self, file)
+        self.read = read
+
+    monkeypatch.setattr(_Source, "__init__", fail_late)
+    assert "check the disk" in complaint(path)
 
 
 # ---- damaged files -------------------------------------------------------------------------------------
