@@ -39,6 +39,8 @@ def apply(file: BinaryIO, patches: Sequence[Patch]) -> None:
 
     Offsets are those of the file as it was; patches must not overlap.
     """
+    if not patches:
+        return
     patches = sorted(patches, key=lambda patch: patch.offset)
     size = file.seek(0, os.SEEK_END)
     moves: list[tuple[int, int, int]] = []
