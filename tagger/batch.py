@@ -14,7 +14,7 @@ from tagger.job import Report, RunOptions, RunSummary
 from tagger.model import ModelCard
 from tagger.pool import listen_all
 from tagger.scan import scan
-from tagger.store import Store
+from tagger.store import Store, TrackFilter
 from tagger.tracks import ListenTask, Track
 from tagger.writing import settle_unfinished
 
@@ -51,7 +51,8 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
             elif row is not None:
                 run.conclude_known(row)
         report.planned(run.counts.total() + len(tasks), len(tasks))
-        with closing(listen_all(tasks, worker=listen, n_jobs=options.jobs)) as reports:
+        n_jobs = max(1, min(options.jobs, len(tasks)))
+        with closing(listen_all(tasks, worker=listen, n_jobs=n_jobs)) as reports:
             for heard in reports:
                 run.conclude_heard(tracks.pop(heard.path), heard)
         run.mark_missing()
@@ -71,7 +72,7 @@ def write_from_store(store: Store, card: ModelCard, options: RunOptions, report:
     if not options.dry_run:
         settle_unfinished(store)
     with Run(store, card, options, report, kind="write") as run:
-        for root in options.roots or (b"/",):
-            for row in store.tracks_under(root):
+        for folder in options.roots or (None,):
+            for row in store.iter_tracks(TrackFilter(folder=folder, missing=False)):
                 run.conclude_known(row)
     return run.summary()

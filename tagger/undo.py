@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from tagger import __version__
 from tagger.errors import StoreError, TagError
@@ -150,14 +151,20 @@ def _undo(store: Store, undo_id: int, row: EditRow, *, dry_run: bool, preserve_m
     if dry_run:
         return done
     track = None if row.track_id is None else store.track(row.track_id)
-    return apply_edit(
+    key = track.settings_key if track else ""
+    outcome = apply_edit(
         store,
         undo_id,
         Subject(path, row.track_id, stat, None, tags),
         TagEdit(before=row.edit.after, after=row.edit.before),
         done,
-        settings_key=track.settings_key if track else "",
+        settings_key=key,
         preserve_mtime=preserve_mtime,
         hardlinks=False,
         undoes=row.id,
     )
+    if outcome == done and track is not None and row.undoes is None:
+        # The run's history says what it did; of the track nobody shall say that it is tagged.
+        as_it_was = replace(done, status=Status.UNCHANGED)
+        store.set_outcome(undo_id, track.id, as_it_was, settings_key=key)
+    return outcome

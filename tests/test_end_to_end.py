@@ -69,11 +69,13 @@ def test_a_library_is_tagged_left_alone_and_put_back(library: Path, tagger: Tagg
     third = tagger("run", *ANY, "--json", library)
     assert {line["status"] for line in third.lines} == {"unchanged"}, "what was undone is not written again"
 
+    assert tagger("status", "--json").lines[0]["status"] == {"unchanged": len(CONTAINERS)}
     nothing = tagger("undo", "--yes")
     assert nothing.code == 3, "there is nothing left to undo, and undoing is no such thing"
     undo_id = tagger("runs", "--json").lines[1]["run"]
     redone = tagger("undo", undo_id, "--yes", "--json")
     assert {line["status"] for line in redone.lines} == {"tagged"}, "an undo can be undone"
+    assert tagger("status", "--json").lines[0]["status"] == {"tagged": len(CONTAINERS)}
     for path in library.iterdir():
         if path.stem in READ_BY_TINYTAG:
             assert genre_of(path) == first.by_name()[path.name]["genre"], path
