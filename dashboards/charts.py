@@ -14,8 +14,11 @@ import pandas as pd
 from dashboards import palette
 from dashboards.queries import CONFIDENCE_STEPS
 
+Figure = Any
+"""A chart of altair, whose methods do not say which class of chart they return."""
+
 NONE_SHOWN = "no genre"
-_AXIS = 46
+_AXIS = 54
 """Room for the labels beside the two charts of a track, so that their seconds stand below each other."""
 
 
@@ -38,13 +41,13 @@ def _labels(frame: pd.DataFrame) -> list[str]:
 
 
 def _summed(frame: pd.DataFrame, by: str) -> pd.DataFrame:
-    summed = frame.groupby([by, "genre"], as_index=False)["n"].sum()
+    summed = frame.groupby([by, "genre"])["n"].sum().reset_index()
     return summed.assign(genre=summed["genre"].where(summed["genre"] != "", NONE_SHOWN))
 
 
-def genre_bars(overview: pd.DataFrame) -> alt.Chart:
+def genre_bars(overview: pd.DataFrame) -> Figure:
     """Tracks by the model's genre, the most first. `overview` as of `queries.overview`."""
-    summed = overview.groupby("genre", as_index=False)["n"].sum().sort_values("n", ascending=False)
+    summed = overview.groupby("genre")["n"].sum().sort_values(ascending=False).reset_index()
     labels = list(summed["genre"])
     data = summed.assign(
         genre=[label or NONE_SHOWN for label in labels], share=summed["n"] / max(summed["n"].sum(), 1)
@@ -70,7 +73,7 @@ def genre_bars(overview: pd.DataFrame) -> alt.Chart:
     return bars.mark_bar(cornerRadiusEnd=3, height=18).encode(color=_genre_colours(labels)) + numbers
 
 
-def confidence_histogram(overview: pd.DataFrame, *, height: int = 220) -> alt.Chart:
+def confidence_histogram(overview: pd.DataFrame, *, height: int = 220) -> Figure:
     """How sure the model was, stacked by genre."""
     known = overview.dropna(subset=["step"])
     data = _summed(known, "step").assign(low=lambda d: d["step"] / CONFIDENCE_STEPS)
@@ -98,7 +101,7 @@ def confidence_histogram(overview: pd.DataFrame, *, height: int = 220) -> alt.Ch
     )
 
 
-def decades(overview: pd.DataFrame, *, height: int = 220) -> alt.Chart:
+def decades(overview: pd.DataFrame, *, height: int = 220) -> Figure:
     """Tracks by the decade in their tags, stacked by genre."""
     known = overview.dropna(subset=["decade"])
     data = _summed(known, "decade").assign(decade=lambda d: d["decade"].astype(int).astype(str) + "s")
@@ -118,11 +121,11 @@ def decades(overview: pd.DataFrame, *, height: int = 220) -> alt.Chart:
     )
 
 
-def statuses(counts: Mapping[str, int], *, height: int = 0) -> alt.Chart:
+def statuses(counts: Mapping[str, int]) -> Figure:
     """What became of the tracks, the most first. `counts` by the words of the status."""
-    data = pd.DataFrame(sorted(counts.items(), key=lambda item: -item[1]), columns=["status", "n"])
-    known = list(data["status"])
-    bars = alt.Chart(data, height=height or max(len(data), 1) * 26).encode(
+    known = sorted(counts, key=lambda status: -counts[status])
+    data = pd.DataFrame({"status": known, "n": [counts[status] for status in known]})
+    bars = alt.Chart(data, height=max(len(data), 1) * 26).encode(
         x=alt.X(
             "n:Q",
             title=None,
@@ -151,7 +154,7 @@ def _seconds_axis(duration_s: float, *, labels: bool = True) -> alt.X:
     )
 
 
-def activations(timeline: pd.DataFrame, duration_s: float, *, height: int = 220) -> alt.LayerChart:
+def activations(timeline: pd.DataFrame, duration_s: float, *, height: int = 300) -> Figure:
     """Genre over time as a stacked area; the pointer shows its second, and a click selects it as ``at``.
 
     Parameters
@@ -172,7 +175,7 @@ def activations(timeline: pd.DataFrame, duration_s: float, *, height: int = 220)
         .encode(
             x=x,
             y=alt.Y("p:Q", stack="zero", title=None, scale=alt.Scale(domain=[0, 1]), axis=y_axis),
-            color=_genre_colours(labels, legend=alt.Legend(orient="bottom", columns=6, symbolType="square")),
+            color=_genre_colours(labels, legend=alt.Legend(orient="bottom", columns=7, symbolType="square")),
             order=alt.Order("rank:Q"),
         )
     )
@@ -199,7 +202,7 @@ def _field(label: str) -> str:
 
 def spectrogram(
     png_url: str, seconds: float, duration_s: float, ticks: Mapping[int, str], n_mels: int
-) -> alt.Chart:
+) -> Figure:
     """Picture of a mel spectrogram over the same seconds as `activations`.
 
     Parameters
@@ -235,7 +238,7 @@ def spectrogram(
     )
 
 
-def top_genres(probabilities: Mapping[str, float], *, threshold: float | None, n: int = 6) -> alt.LayerChart:
+def top_genres(probabilities: Mapping[str, float], *, threshold: float | None, n: int = 6) -> Figure:
     """The most probable genres of a track, and the threshold the first must reach."""
     best = sorted(probabilities.items(), key=lambda item: -item[1])[:n]
     data = pd.DataFrame(best, columns=["genre", "p"])
@@ -257,7 +260,7 @@ def top_genres(probabilities: Mapping[str, float], *, threshold: float | None, n
     return alt.layer(*layers)
 
 
-def collection_map(points: pd.DataFrame, *, height: int = 560) -> alt.Chart:
+def collection_map(points: pd.DataFrame, *, height: int = 620) -> Figure:
     """Dots of tracks on a plane, coloured by genre; a click selects one as ``track``.
 
     Parameters
@@ -293,13 +296,13 @@ def collection_map(points: pd.DataFrame, *, height: int = 560) -> alt.Chart:
     )
 
 
-def run_bars(counts: pd.DataFrame, *, height: int = 200) -> alt.Chart:
+def run_bars(counts: pd.DataFrame, *, height: int = 300) -> Figure:
     """Outcomes of runs. `counts` has the columns run (a text), status (in words), n; in the order of runs."""
     names = [name for name in palette.STATUSES if name in set(counts["status"])]
     names += sorted(set(counts["status"]) - set(names))
     return (
         alt.Chart(counts, height=height)
-        .mark_bar()
+        .mark_bar(size=min(40, 600 // max(counts["run"].nunique(), 1)))
         .encode(
             x=alt.X(
                 "run:N",

@@ -78,7 +78,8 @@ class LibraryFilter:
 
 def prepare(store: Store) -> Store:
     """Teach an open database the functions that the conditions here use."""
-    store.add_function("disagree", lambda genres, label: int(disagree(genres, label)), 2)
+    # SQLite may ask beyond an AND that has failed already: about tracks without a genre, too.
+    store.add_function("disagree", lambda genres, label: int(bool(label) and disagree(genres, label)), 2)
     return store
 
 

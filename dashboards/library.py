@@ -17,7 +17,22 @@ from tagger.store import Store
 from tagger.tracks import FAILURES, Status
 
 PER_PAGE = 50
+_ROWS_SEEN = 16
 STATUSES = ("", *(status.value for status in Status), filters.GONE)
+_COLUMNS = {
+    "title": st.column_config.TextColumn("Title", width="medium"),
+    "artist": st.column_config.TextColumn("Artist", width=150),
+    "genre": st.column_config.TextColumn("Model's genre", width=110),
+    "confidence": st.column_config.ProgressColumn(
+        "Confidence", format="%.0f %%", min_value=0, max_value=100, width=120
+    ),
+    "in_file": st.column_config.TextColumn("File's genre", width=130),
+    "status": st.column_config.TextColumn("Status", width=90),
+    "length": st.column_config.TextColumn("Length", width=65),
+    "album": st.column_config.TextColumn("Album", width=150),
+    "year": st.column_config.TextColumn("Year", width=60),
+    "path": st.column_config.TextColumn("Path", width="large"),
+}
 _TAGS = {"": "with or without", "yes": "with a genre", "no": "without a genre"}
 
 
@@ -186,38 +201,15 @@ def track_table(rows: pd.DataFrame, *, key: str, several: bool = False) -> list[
     shown["title"] = [
         title or path.rpartition("/")[2] for title, path in zip(rows["title"], rows["path"], strict=True)
     ]
-    columns = [
-        "title",
-        "artist",
-        "album",
-        "year",
-        "genre",
-        "confidence",
-        "in_file",
-        "status",
-        "length",
-        "path",
-    ]
+    shown["year"] = ["" if pd.isna(year) else f"{year:.0f}" for year in rows["year"]]
     picked = st.dataframe(
-        shown[[name for name in columns if name in shown]],
+        shown[list(_COLUMNS)],
         key=key,
         hide_index=True,
+        height=min(38 + 35 * len(shown), 38 + 35 * _ROWS_SEEN),
         on_select="rerun",
         selection_mode="multi-row" if several else "single-row",
-        column_config={
-            "title": st.column_config.TextColumn("Title", width="medium"),
-            "artist": st.column_config.TextColumn("Artist", width="medium"),
-            "album": st.column_config.TextColumn("Album", width="medium"),
-            "year": st.column_config.NumberColumn("Year", format="%d", width=60),
-            "genre": st.column_config.TextColumn("Model's genre", width=110),
-            "confidence": st.column_config.ProgressColumn(
-                "Confidence", format="%.0f %%", min_value=0, max_value=100, width=120
-            ),
-            "in_file": st.column_config.TextColumn("File's genre", width=130),
-            "status": st.column_config.TextColumn("Status", width=100),
-            "length": st.column_config.TextColumn("Length", width=70),
-            "path": st.column_config.TextColumn("Path", width="large"),
-        },
+        column_config=_COLUMNS,
     )
     return [int(rows["id"].iloc[i]) for i in picked["selection"]["rows"] if i < len(rows)]
 

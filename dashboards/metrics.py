@@ -56,9 +56,9 @@ def _about(card: ModelCard) -> None:
 
 @st.cache_data(max_entries=4, show_spinner="Counting …")
 def _sureness(
-    _store: Store, state: tuple[int, ...], model_id: str
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    return queries.sureness(_store, model_id)
+    _store: Store, state: tuple[int, ...], model_id: str, margin: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    return queries.sureness(_store, model_id, margin=margin)
 
 
 def _threshold(desk: frame.Desk, card: ModelCard, sets: list[evaluation.Measured]) -> None:
@@ -79,8 +79,8 @@ def _threshold(desk: frame.Desk, card: ModelCard, sets: list[evaluation.Measured
         bind="query-params",
     )
     t = limits.threshold if threshold == round(limits.threshold * 100) else threshold / 100
-    confidence, lead, tagged = _sureness(desk.store, desk.state, card.model_id)
-    named = (confidence >= t) & (lead >= limits.margin)
+    confidence, tagged = _sureness(desk.store, desk.state, card.model_id, limits.margin)
+    named = (confidence >= t) & (confidence > 0)
     curve = evaluation.risk_coverage(sets[0].figures) if sets else None
     columns = st.columns(3)
     if len(confidence):
@@ -98,6 +98,9 @@ def _threshold(desk: frame.Desk, card: ModelCard, sets: list[evaluation.Measured
         )  # fmt: skip
     else:
         columns[0].metric("Of your tracks, sure enough", "none heard yet")
+        columns[1].text(
+            "Your tracks were heard with another model, or not yet:\ntagger run --stale listens with this one."
+        )
     if curve is not None:
         here = modelcharts.at_threshold(curve, t)
         right = "–" if here is None else f"{here['precision']:.0%}"
@@ -143,13 +146,13 @@ def _strangers(details: object) -> None:
     st.subheader("Music it has no word for")
     st.caption("How much music of none of its genres was given one all the same: the less the better.")
     st.dataframe(
-        found,
+        found.assign(share_named=found["share_named"] * 100),
         hide_index=True,
         width="content",
         column_config={
             "music": st.column_config.TextColumn("Music"),
             "n_tracks": st.column_config.NumberColumn("Tracks"),
-            "share_named": st.column_config.NumberColumn("Named", format="percent"),
+            "share_named": st.column_config.NumberColumn("Named", format="%.0f %%"),
         },
     )
 

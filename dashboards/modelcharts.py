@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 
 from dashboards import palette
+from dashboards.charts import Figure
 
 _MAIN = "#2a9d8f"
 _SECOND = "#e76f51"
@@ -13,11 +14,11 @@ _PERCENT = alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1])
 _WHOLE = alt.Scale(domain=[0, 1])
 
 
-def accuracy(frame: pd.DataFrame) -> alt.LayerChart:
+def accuracy(frame: pd.DataFrame) -> Figure:
     """Accuracy by set of tracks, with its 95 % interval. `frame` of `evaluation.accuracies`."""
     order = list(frame["set"])
     parts = list(dict.fromkeys(frame["part"]))
-    base = alt.Chart(frame, height=max(len(order), 1) * 40).encode(
+    base = alt.Chart(frame, height=max(len(order), 1) * 44 + 80).encode(
         y=alt.Y("set:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=200)),
         tooltip=[
             alt.Tooltip("set:N", title="Tracks"),
@@ -46,7 +47,7 @@ def accuracy(frame: pd.DataFrame) -> alt.LayerChart:
     return alt.layer(interval, point, text)
 
 
-def confusion(frame: pd.DataFrame) -> alt.LayerChart:
+def confusion(frame: pd.DataFrame) -> Figure:
     """What the tracks of each genre were called. `frame` of `evaluation.confusion`."""
     genres = list(dict.fromkeys(frame["estimate"]))
     base = alt.Chart(frame).encode(
@@ -73,7 +74,7 @@ def confusion(frame: pd.DataFrame) -> alt.LayerChart:
     return alt.layer(cells, numbers).properties(height=n_rows * 30 + 70)
 
 
-def per_genre(frame: pd.DataFrame) -> alt.Chart:
+def per_genre(frame: pd.DataFrame) -> Figure:
     """F1 by genre, the best first, between recall and precision. `frame` of `evaluation.per_genre`."""
     data = frame.sort_values("f1", ascending=False)
     order = list(data["genre"])
@@ -93,7 +94,7 @@ def per_genre(frame: pd.DataFrame) -> alt.Chart:
             "f1:Q",
             scale=_WHOLE,
             title="F1 (bar), precision (▲), recall (●)",
-            axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1]),
+            axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2f"),
         ),
         color=colour,
     )
@@ -103,11 +104,10 @@ def per_genre(frame: pd.DataFrame) -> alt.Chart:
         ).encode(x=f"{name}:Q")
         for name, shape in (("precision", "triangle-up"), ("recall", "circle"))
     ]
-    chart: alt.Chart = alt.layer(bars, *marks)
-    return chart
+    return alt.layer(bars, *marks)
 
 
-def reliability(frame: pd.DataFrame, *, height: int = 280) -> alt.LayerChart:
+def reliability(frame: pd.DataFrame, *, height: int = 280) -> Figure:
     """How often the model is right when it is so sure. `frame` of `evaluation.reliability`."""
     perfect = alt.Chart(pd.DataFrame({"confidence": [0, 1], "accuracy": [0, 1]})).mark_line(
         strokeDash=[4, 4], color=palette.NO_GENRE
@@ -128,7 +128,7 @@ def reliability(frame: pd.DataFrame, *, height: int = 280) -> alt.LayerChart:
     return alt.layer(perfect, base.mark_line(color=_MAIN), dots).properties(height=height)
 
 
-def risk_coverage(frame: pd.DataFrame, threshold: float, *, height: int = 280) -> alt.LayerChart:
+def risk_coverage(frame: pd.DataFrame, threshold: float, *, height: int = 280) -> Figure:
     """How many of the named tracks are right, the more are named. `frame` of `evaluation.risk_coverage`."""
     base = alt.Chart(frame).encode(
         x=alt.X("coverage:Q", scale=_WHOLE, axis=_PERCENT, title="share of tracks that get a genre"),
@@ -152,5 +152,5 @@ def at_threshold(frame: pd.DataFrame, threshold: float) -> dict[str, float] | No
     reached = frame[frame["threshold"] >= threshold]
     if reached.empty:
         return None
-    best = reached.loc[reached["coverage"].idxmax()]
+    best = reached.sort_values("coverage").iloc[-1]
     return {"coverage": float(best["coverage"]), "precision": float(best["precision"])}

@@ -55,7 +55,7 @@ STATUSES: Mapping[str, str] = MappingProxyType(
 def colour(label: str) -> str:
     """Colour of a genre; one we do not know keeps its own, whatever others there are."""
     key = genre_key(label)
-    if not key:
+    if key in ("", "other"):
         return NO_GENRE
     return GENRES.get(key) or _OTHERS[zlib.crc32(key.encode("utf-8", "replace")) % len(_OTHERS)]
 

@@ -30,7 +30,7 @@ def spectrogram_png(mel: NDArray[np.float32]) -> bytes:
     """
     if len(mel) > MAX_COLUMNS:
         edges = np.linspace(0, len(mel), MAX_COLUMNS + 1).astype(np.int64)
-        mel = np.add.reduceat(mel, edges[:-1], axis=0) / np.diff(edges)[:, None]
+        mel = (np.add.reduceat(mel, edges[:-1], axis=0) / np.diff(edges)[:, None]).astype(np.float32)
     low, high = float(mel.min()), float(mel.max())
     levels = np.zeros(mel.shape) if high <= low else (mel - low) / (high - low)
     return _png(np.round(levels.T[::-1] * 255).astype(np.uint8))

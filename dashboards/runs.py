@@ -41,9 +41,9 @@ def as_page() -> Page:
 
 def _chart(runs: pd.DataFrame) -> None:
     rows = [
-        {"run": str(run.id), "status": status.replace("_", " "), "n": n}
-        for run in runs.head(_CHARTED).iloc[::-1].itertuples()
-        for status, n in run.counts.items()
+        {"run": str(number), "status": status.replace("_", " "), "n": n}
+        for number, counts in list(zip(runs["id"], runs["counts"], strict=True))[:_CHARTED][::-1]
+        for status, n in counts.items()
     ]
     if rows:
         st.altair_chart(charts.run_bars(pd.DataFrame(rows)), alt="Outcomes of the last runs")
@@ -107,7 +107,7 @@ def _run(desk: frame.Desk, run: pd.Series) -> None:
         return
     with st.popover("Undo this run", icon=":material/undo:"):
         st.text(
-            f"Put back the former genre of {n_done:,} files?\nFiles that somebody changed since are left alone."
+            f"Put back the former genre of {n_done:,} files?\nThose somebody changed since are left alone."
         )
         if st.button("Yes, put them back", type="primary"):
             st.session_state["runs message"] = _undo(desk, run_id)

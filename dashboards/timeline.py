@@ -66,7 +66,7 @@ def timeline(
     -------
     DataFrame
         Columns second, clock (``1:05``), genre, p, rank: the `MAX_GENRES` most probable genres of the track
-        and the rest as `OTHER`. Each chunk stands at its middle, and the ends of the track repeat the nearest.
+        and the rest as `OTHER`. Each chunk stands at its middle; the ends of the track repeat the nearest.
     """
     columns = ["second", "clock", "genre", "p", "rank"]
     if not len(probabilities):

@@ -28,7 +28,6 @@ def page() -> None:
         if row is None:
             _choose(desk)
             return
-        st.title("Track")
         heading(row)
         _sound_and_time(desk, row)
         left, right = st.columns(2, gap="large")
@@ -47,7 +46,8 @@ def as_page() -> Page:
 
 def heading(row: TrackRow) -> None:
     """Title, artist and album of a track: texts from the file, shown as they are."""
-    st.text(row.title or display(row.path.rpartition(b"/")[2]))
+    with st.container(key=f"title-{row.id}"):  # made large by the style of `dashboards.frame`
+        st.text(row.title or display(row.path.rpartition(b"/")[2]))
     parts = [row.artist, row.album, "" if row.year is None else str(row.year), clock(row.duration_s)]
     st.text(" · ".join(part for part in parts if part))
 
@@ -178,7 +178,7 @@ def _genres(desk: frame.Desk, row: TrackRow) -> None:
         st.altair_chart(charts.top_genres(row.probabilities, threshold=threshold), alt="Most probable genres")
     st.text(verdict(row, threshold))
     if row.status is not None:
-        st.text(f"Last run: {row.status.replace('_', ' ')}. {row.reason}".rstrip())
+        st.text(f"Last run: {row.status.replace('_', ' ')}: {row.reason}".rstrip(": "))
 
 
 def verdict(row: TrackRow, threshold: float | None) -> str:
@@ -210,8 +210,8 @@ def _facts(row: TrackRow) -> None:
         table,
         hide_index=True,
         column_config={
-            "what": st.column_config.TextColumn("", width=130),
-            "value": st.column_config.TextColumn("", width="large"),
+            "what": st.column_config.TextColumn("What", width=130),
+            "value": st.column_config.TextColumn("Value", width="large"),
         },
     )
 

@@ -35,6 +35,7 @@ class Listened:
 
 def page() -> None:
     """Show the page. It needs no database."""
+    frame.style()
     st.title("Upload")
     try:
         config = frame.settings()

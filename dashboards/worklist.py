@@ -7,11 +7,10 @@ the file's own tag contradicts. A track a person has judged before is not asked 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from dashboards.filters import disagree
-from dashboards.queries import lead
+from dashboards.queries import top_two
 from tagger.store import Store
 from tagger.tracks import FAILURES
 
@@ -68,7 +67,7 @@ def lesson(genre: str, probabilities: str, file_genres: str) -> float:
     probabilities, file_genres : str
         JSON, as the columns have it.
     """
-    closeness = 1.0 - lead(probabilities)
+    first, second = top_two(probabilities)
     if genre and file_genres != "[]" and disagree(file_genres, genre):
-        return max(closeness, max(json.loads(probabilities).values(), default=0.0))
-    return closeness
+        return max(1.0 - (first - second), first)
+    return 1.0 - (first - second)
