@@ -10,29 +10,13 @@ import pandas as pd
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from dashboards import charts, export, filters, frame, queries, track
+from dashboards import charts, export, filters, frame, queries, tables, track
 from dashboards.filters import LibraryFilter
-from dashboards.timeline import clock
 from tagger.store import Store
 from tagger.tracks import FAILURES, Status
 
 PER_PAGE = 50
-_ROWS_SEEN = 16
 STATUSES = ("", *(status.value for status in Status), filters.GONE)
-_COLUMNS = {
-    "title": st.column_config.TextColumn("Title", width="medium"),
-    "artist": st.column_config.TextColumn("Artist", width=150),
-    "genre": st.column_config.TextColumn("Model's genre", width=110),
-    "confidence": st.column_config.ProgressColumn(
-        "Confidence", format="%.0f %%", min_value=0, max_value=100, width=120
-    ),
-    "in_file": st.column_config.TextColumn("File's genre", width=130),
-    "status": st.column_config.TextColumn("Status", width=90),
-    "length": st.column_config.TextColumn("Length", width=65),
-    "album": st.column_config.TextColumn("Album", width=150),
-    "year": st.column_config.TextColumn("Year", width=60),
-    "path": st.column_config.TextColumn("Path", width="large"),
-}
 _TAGS = {"": "with or without", "yes": "with a genre", "no": "without a genre"}
 
 
@@ -185,33 +169,12 @@ def _table(desk: frame.Desk, which: LibraryFilter, n: int) -> None:
     rows = queries.tracks(
         desk.store, which, order=order or "path", limit=PER_PAGE, offset=(number - 1) * PER_PAGE
     )
-    chosen = track_table(rows, key=f"tracks {hash((which, order, number))}", several=True)
+    chosen = tables.long(rows, key=f"tracks {hash((which, order, number))}")
     first = (number - 1) * PER_PAGE
     st.caption(f"{first + 1:,}–{first + len(rows):,} of {n:,} · select rows to play and export them")
     if chosen:
         _selected(desk, chosen)
     _exports(desk, which, chosen, n)
-
-
-def track_table(rows: pd.DataFrame, *, key: str, several: bool = False) -> list[int]:
-    """Table of tracks; the ids of the selected rows. Texts from files are shown as they are."""
-    shown = rows.assign(
-        length=[clock(s) for s in rows["duration_s"].astype("float64")], confidence=rows["confidence"] * 100
-    )
-    shown["title"] = [
-        title or path.rpartition("/")[2] for title, path in zip(rows["title"], rows["path"], strict=True)
-    ]
-    shown["year"] = ["" if pd.isna(year) else f"{year:.0f}" for year in rows["year"]]
-    picked = st.dataframe(
-        shown[list(_COLUMNS)],
-        key=key,
-        hide_index=True,
-        height=min(38 + 35 * len(shown), 38 + 35 * _ROWS_SEEN),
-        on_select="rerun",
-        selection_mode="multi-row" if several else "single-row",
-        column_config=_COLUMNS,
-    )
-    return [int(rows["id"].iloc[i]) for i in picked["selection"]["rows"] if i < len(rows)]
 
 
 def _selected(desk: frame.Desk, chosen: list[int]) -> None:

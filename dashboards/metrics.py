@@ -99,7 +99,7 @@ def _threshold(desk: frame.Desk, card: ModelCard, sets: list[evaluation.Measured
     else:
         columns[0].metric("Of your tracks, sure enough", "none heard yet")
         columns[1].text(
-            "Your tracks were heard with another model, or not yet:\ntagger run --stale listens with this one."
+            "Your tracks were heard with another model, or not yet:\ntagger run --stale listens with this."
         )
     if curve is not None:
         here = modelcharts.at_threshold(curve, t)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from dashboards import charts, corrections, frame, track, worklist
+from dashboards import corrections, frame, track, trackcharts, worklist
 from dashboards.filters import disagree
 from dashboards.frame import plain
 from tagger.columns import to_json
@@ -131,7 +131,8 @@ def _show(desk: frame.Desk, session: Session, row: TrackRow) -> None:
         )
         if row.probabilities:
             st.altair_chart(
-                charts.top_genres(row.probabilities, threshold=threshold, n=5), alt="Most probable genres"
+                trackcharts.top_genres(row.probabilities, threshold=threshold, n=5),
+                alt="Most probable genres",
             )
         elif row.status is not None:
             st.text(row.reason)

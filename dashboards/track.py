@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from dashboards import charts, corrections, frame, listening, neighbours, pictures, queries
+from dashboards import corrections, frame, listening, neighbours, pictures, queries, tables, trackcharts
 from dashboards.filters import LibraryFilter
 from dashboards.timeline import chunk_starts, clock, mel_ticks, timeline
 from tagger.card import ModelCard
@@ -71,42 +71,15 @@ def _choose(desk: frame.Desk) -> None:
     if rows.empty:
         st.info("No track fits.")
         return
-    picked = small_table(rows, key=f"choose {text}")
+    picked = tables.short(rows, key=f"choose {text}")
     if picked is not None:
         st.query_params["id"] = str(picked)
         st.rerun()
 
 
-def small_table(rows: pd.DataFrame, *, key: str, extra: Sequence[str] = ()) -> int | None:
-    """A short table of tracks, and the id of the selected one."""
-    shown = rows.assign(length=[clock(s) for s in rows["duration_s"].astype("float64")])
-    shown["title"] = [
-        title or path.rpartition("/")[2] for title, path in zip(rows["title"], rows["path"], strict=True)
-    ]
-    picked = st.dataframe(
-        shown[[*extra, "title", "artist", "genre", "in_file", "length"]],
-        key=key,
-        hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
-        column_config={
-            "title": st.column_config.TextColumn("Title", width="medium"),
-            "artist": st.column_config.TextColumn("Artist", width="medium"),
-            "genre": st.column_config.TextColumn("Model's genre", width=110),
-            "in_file": st.column_config.TextColumn("File's genre", width=130),
-            "length": st.column_config.TextColumn("Length", width=70),
-            "similarity": st.column_config.ProgressColumn(
-                "Alike", format="%.2f", min_value=0, max_value=1, width=100
-            ),
-        },
-    )
-    chosen = picked["selection"]["rows"]
-    return int(rows["id"].iloc[chosen[0]]) if chosen and chosen[0] < len(rows) else None
-
-
 def _sound_and_time(desk: frame.Desk, row: TrackRow) -> None:
     analysis = desk.store.analysis(row.id)
-    card = frame.card_of(row.model_id, desk.config)
+    card, note = _card_for(desk, row, analysis)
     key = f"timeline {row.id}"
     frame.play(row, start_s=_clicked(key))
     with st.container(key="over-time"):
@@ -120,6 +93,24 @@ def _sound_and_time(desk: frame.Desk, row: TrackRow) -> None:
             )
         else:
             over_time(analysis, card, key=key)
+            if note:
+                st.caption(note)
+
+
+def _card_for(
+    desk: frame.Desk, row: TrackRow, analysis: TrackAnalysis | None
+) -> tuple[ModelCard | None, str]:
+    """Card of the model that heard a track, or of another version that calls its outputs the same."""
+    card = frame.card_of(row.model_id, desk.config)
+    if card is not None or analysis is None or not len(analysis.activations) or not row.probabilities:
+        return card, ""
+    best = max(row.probabilities, key=lambda label: row.probabilities[label])
+    for model_id, (_, other) in frame.installed_cards(desk.config.model).items():
+        if set(other.genres) == set(row.probabilities) and analysis.activations.shape[1] == len(other.genres):
+            mean = chunk_probabilities(analysis, other).mean(axis=0)
+            if other.genres[int(mean.argmax())] == best:
+                return other, f"Heard with {row.model_id}; calibrated here as {model_id}, which is installed."
+    return None, ""
 
 
 def _clicked(key: str) -> float:
@@ -136,7 +127,7 @@ def over_time(analysis: TrackAnalysis, card: ModelCard, *, key: str) -> None:
         chunk_probabilities(analysis, card), card.genres, starts, analysis.analysed_s, card.features
     )
     st.altair_chart(
-        charts.activations(data, analysis.analysed_s), key=key, on_select="rerun", selection_mode="at",
+        trackcharts.activations(data, analysis.analysed_s), key=key, on_select="rerun", selection_mode="at",
         alt="Genres over time",
     )  # fmt: skip
     note = "What the model heard in every 4 seconds. Click to listen from there."
@@ -160,7 +151,8 @@ def _spectrogram(row: TrackRow, config: FeatureConfig, duration_s: float) -> Non
 def spectrogram(url: str, seconds: float, duration_s: float, config: FeatureConfig) -> None:
     """Picture of the sound above the chart of its genres."""
     st.altair_chart(
-        charts.spectrogram(url, seconds, duration_s, mel_ticks(config), config.n_mels), alt="Mel spectrogram"
+        trackcharts.spectrogram(url, seconds, duration_s, mel_ticks(config), config.n_mels),
+        alt="Mel spectrogram",
     )
 
 
@@ -175,7 +167,9 @@ def _genres(desk: frame.Desk, row: TrackRow) -> None:
         else None
     )
     if row.probabilities:
-        st.altair_chart(charts.top_genres(row.probabilities, threshold=threshold), alt="Most probable genres")
+        st.altair_chart(
+            trackcharts.top_genres(row.probabilities, threshold=threshold), alt="Most probable genres"
+        )
     st.text(verdict(row, threshold))
     if row.status is not None:
         st.text(f"Last run: {row.status.replace('_', ' ')}: {row.reason}".rstrip(": "))
@@ -235,7 +229,7 @@ def _neighbours(desk: frame.Desk, row: TrackRow) -> None:
     similarity = dict(near)
     rows = queries.tracks_by_id(desk.store, [track for track, _ in near])
     rows["similarity"] = [max(similarity[i], 0.0) for i in rows["id"]]
-    picked = small_table(rows, key=f"near {row.id}", extra=["similarity"])
+    picked = tables.short(rows, key=f"near {row.id}", extra=["similarity"])
     if len(others.ids) < others.n_all:
         st.caption(f"Compared with {len(others.ids):,} of {others.n_all:,} tracks, drawn at random.")
     if picked is not None and (chosen := desk.store.track(picked)) is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from dashboards import charts, frame, hearing, listening, pictures, track
+from dashboards import frame, hearing, listening, pictures, track, trackcharts
 from tagger.card import ModelCard, read_card
 from tagger.decision import decide
 from tagger.errors import AudioError, TaggerError
@@ -120,7 +120,7 @@ def _show(done: Listened, card: ModelCard, limits: frame.Limits, *, key: str) ->
     with right:
         if estimate.probabilities:
             st.altair_chart(
-                charts.top_genres(estimate.probabilities, threshold=limits.threshold, n=5),
+                trackcharts.top_genres(estimate.probabilities, threshold=limits.threshold, n=5),
                 alt="Most probable genres",
             )
     state = st.session_state.get(key)

@@ -1,4 +1,4 @@
-"""Databases made by code for the dashboard's tests: as a run leaves them, but without listening to anything."""
+"""Databases made by code for the tests of the dashboard: as a run leaves them, without listening."""
 
 from __future__ import annotations
 
@@ -192,5 +192,6 @@ def _rows(n: int, run_id: int) -> Iterator[tuple[object, ...]]:
             f"Title {i} of Words", f"Artist {i % 9000}", f"Album {i % 20000}", 1950 + i % 75,
             json.dumps(tag), json.dumps([tag, None]), MODEL_ID, genre if p > 0.5 else None, p,
             decided[i % 500], 180.0 + i % 200, 30.0, 12,
-            "tagged" if p > 0.5 else "uncertain", "sounds like it", "key", 10**18 + i, 10**18, 10**18 + i, run_id,
+            "tagged" if p > 0.5 else "uncertain", "sounds like it", "key",
+            10**18 + i, 10**18, 10**18 + i, run_id,
         )  # fmt: skip
