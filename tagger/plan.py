@@ -59,25 +59,25 @@ def plan_edit(tags: FileTags, estimate: GenreEstimate, policy: WritePolicy, own:
     own
         The genre field as this program last wrote it, None if it never did.
     """
-    if estimate.genre is None:
-        return Plan(Status.UNCERTAIN, estimate.reason)
-    name = display_name(estimate.genre, policy.names, whitelist=policy.whitelist)
-    if name is None:
-        return Plan(
-            Status.UNCERTAIN, f"sounds like {estimate.genre}, which the configuration says not to write"
-        )
+    name = None
+    if estimate.genre is not None:
+        name = display_name(estimate.genre, policy.names, whitelist=policy.whitelist)
+    sounds = estimate.reason
+    if estimate.genre is not None:
+        sounds = f"sounds like {name or estimate.genre} ({estimate.confidence:.2f})"
     has = ", ".join(tags.genres)
-    sounds = f"sounds like {name} ({estimate.confidence:.2f})"
-    match policy.mode:
-        case WriteMode.MISSING if tags.genres:
-            return Plan(Status.KEPT, f"has {has}; {sounds}", name)
-        case WriteMode.OWN if tags.genres and tags.state != own:
-            return Plan(Status.KEPT, f"has {has}, which somebody else wrote; {sounds}", name)
-        case WriteMode.APPEND if any(same_genre(name, genre) for genre in tags.genres):
+    if has and policy.mode is WriteMode.MISSING:
+        return Plan(Status.KEPT, f"has {has}; {sounds}", name)
+    if has and policy.mode is WriteMode.OWN and tags.state != own:
+        return Plan(Status.KEPT, f"has {has}, which somebody else wrote; {sounds}", name)
+    if name is None:
+        unwanted = ", which the configuration says not to write" if estimate.genre else ""
+        return Plan(Status.UNCERTAIN, f"{sounds}{unwanted}")
+    if policy.mode is WriteMode.APPEND:
+        if any(same_genre(name, genre) for genre in tags.genres):
             return Plan(Status.UNCHANGED, f"has {has} already", name)
-        case WriteMode.APPEND:
-            # Genres that only an ID3v1 byte holds are spelled out, or the new one would hide them.
-            return Plan(Status.TAGGED, sounds, name, (*(tags.state.values or tags.genres), name))
+        # Genres that only an ID3v1 byte holds are spelled out, or the new one would hide them.
+        return Plan(Status.TAGGED, sounds, name, (*(tags.state.values or tags.genres), name))
     if tags.genres == (name,):
         return Plan(Status.UNCHANGED, f"has {has} already", name)
     return Plan(Status.TAGGED, sounds, name, (name,))

@@ -42,6 +42,13 @@ def test_what_each_mode_does(
     assert plan.reason
 
 
+def test_a_file_with_a_genre_is_kept_however_unsure_the_model_is() -> None:
+    assert plan_edit(tags("Jazz"), UNSURE, WritePolicy(), None).status is Status.KEPT
+    assert plan_edit(tags("Jazz"), UNSURE, WritePolicy(WriteMode.OWN), None).status is Status.KEPT
+    assert plan_edit(tags(), UNSURE, WritePolicy(), None).status is Status.UNCERTAIN
+    assert plan_edit(tags("Jazz"), UNSURE, WritePolicy(WriteMode.OVERWRITE), None).status is Status.UNCERTAIN
+
+
 def test_own_replaces_what_this_program_wrote_and_nobody_changed() -> None:
     file = tags("Pop")
     assert plan_edit(file, ROCK, WritePolicy(WriteMode.OWN), file.state).after == ("Rock",)
