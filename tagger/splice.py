@@ -179,7 +179,8 @@ def id3_chunk(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
     # A chunk that claims more than the file has leaves no place of which it is sure that it is not audio.
     if not chunks or not all(chunk.complete and chunk.kind.isascii() for chunk in chunks):
         raise UnsafeError("it is cut off, or one of its chunks claims a wrong size")
-    if start + 8 + total not in (last, last + (last - start) % 2) or size - last > 1:
+    ends = (last, last + (last - start) % 2)
+    if start + 8 + total not in ends or size not in ends:
         raise UnsafeError("the size in its header is not the size it has")
     values = tuple(value for value in after.values if not value.startswith(IGNR))
     patches = [_id3_in_chunk(file, where, name, order, values)]

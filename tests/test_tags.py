@@ -772,12 +772,14 @@ def test_wav_info_genre_is_kept_in_step_but_never_added(make: Callable[..., Path
 
 
 @pytest.mark.parametrize("name", ["wav", "aiff"])
-@pytest.mark.parametrize("damage", ["cut", "size", "header"])
+@pytest.mark.parametrize("damage", ["cut", "size", "header", "a byte too many"])
 def test_damaged_wav_and_aiff_are_refused(name: str, damage: str, make: Callable[..., Path]) -> None:
     """A tag put where such a file seems to end may land in the audio."""
     path = make(name)
     if damage == "cut":
         media.truncate(path, 0.6)
+    elif damage == "a byte too many":
+        path.write_bytes(path.read_bytes() + b"\0")
     else:
         at = path.read_bytes().index(b"data" if name == "wav" else b"SSND") + 4 if damage == "size" else 4
         media.patch(path, at, b"\x7f\x7f\x7f\x7f")
