@@ -73,10 +73,8 @@ class Recording:
 
     Attributes
     ----------
-    container : str
-        ffmpeg's name of the container.
-    codec : str
-        ffmpeg's name of the decoder.
+    container, codec : str
+        ffmpeg's names of the container and of the decoder.
     stated_s : float or None
         Length by the file's own headers.
     decoded_s : float
@@ -111,9 +109,9 @@ class Recording:
             raise AudioError(f"{self._name}: holds no audio in a known coding")
         self._stream: Any = streams[0]
         codec = self._stream.codec_context
-        self.codec: str = codec.name
         codec.thread_count = 1  # the pool has one process a core already
-        if codec.name in _CHECKSUMMED:
+        self.codec: str = codec.name
+        if self.codec in _CHECKSUMMED:
             codec.options = {"err_detect": "crccheck+explode"}
         self.stated_s = self._stated_s(claims)
 
