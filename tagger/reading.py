@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from tagger.containers import Extent
-from tagger.files import read_at
+from tagger.errors import RefusedError, TagError, TaggerError
+from tagger.files import os_failure, read_at
 from tagger.id3 import UnsafeError
 from tagger.splice import IGNR, TAG_LIMIT_BYTES
+from tagger.tracks import display
 
 
 @dataclass(slots=True)
@@ -101,6 +104,25 @@ class Window(io.RawIOBase):
         data = read_at(self._file, self._start + self._at, size)
         self._at += len(data)
         return data
+
+
+@contextmanager
+def guarded(path: bytes, doing: str) -> Iterator[None]:
+    """Turn whatever goes wrong with a file into one error that names it."""
+    try:
+        yield
+    except TaggerError:
+        raise
+    except UnsafeError as error:
+        raise RefusedError(f"{display(path)}: {error}, so it was left alone") from error
+    except OSError as error:
+        if error.errno is None:  # mutagen's errors of old descend from it
+            raise TagError(f"{display(path)}: cannot {doing}: the tags are damaged ({error})") from error
+        raise os_failure(doing, path, error) from error
+    except Exception as error:
+        # Damaged files make mutagen raise IndexError, ValueError, struct.error, MemoryError and others too.
+        reason = str(error) or type(error).__name__
+        raise TagError(f"{display(path)}: cannot {doing}: the tags are damaged ({reason})") from error
 
 
 def grouped(pairs: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:

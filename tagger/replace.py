@@ -9,29 +9,23 @@ power failure, the name leads to the whole old file or to the whole new one.
 from __future__ import annotations
 
 import os
-import re
-import secrets
 import stat
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from tagger.copies import copy_beside, fill, is_copy_name, sweep
 from tagger.digest import digest_of
-from tagger.errors import ChangedMeanwhileError, RefusedError, TagError
-from tagger.files import BLOCK_BYTES, open_regular, os_failure
+from tagger.errors import ChangedMeanwhileError, RefusedError
+from tagger.files import open_regular, os_failure
 from tagger.tags import edit_genre, examine
 from tagger.tracks import TagEdit, display
 
-if sys.platform != "win32":  # which will not delete a file that is open anyway
-    import fcntl
-
-_COPY_NAME = re.compile(rb"\.tagger-[0-9a-f]{16}\.tmp")
-"""Short, whatever the file is called: a suffix to its name could make that too long. Nobody else's name."""
-
 # What the system keeps for itself and may not let us set: not lost, it labels the new file anew.
 _SYSTEM_XATTRS = ("security.", "trusted.", "system.nfs4", "btrfs.")
+
+__all__ = ["FileStat", "OnStep", "Written", "is_copy_name", "sweep", "write_genre"]
 
 OnStep = Callable[[str], None]
 
@@ -113,6 +107,8 @@ def write_genre(
     step = on_step or (lambda name: None)
     try:
         target = os.path.realpath(path, strict=True)
+        if not stat.S_ISREG(os.lstat(target).st_mode):
+            raise _changed(path, "it is no regular file any more")
         with open_regular(target) as original:
             before = os.fstat(original.fileno())
             _check_writable(path, target, before, expected, hardlinks=hardlinks)
@@ -124,8 +120,8 @@ def write_genre(
                 return Written(before.st_size, before.st_mtime_ns, sound, no_change=True)
             if tags.state != edit.before:
                 raise _changed(path, "its genre was changed by someone else")
-            with _copy_beside(target) as (name, copy):
-                _copy(original, copy, before.st_size)
+            with copy_beside(target) as (name, copy):
+                fill(copy, original, before.st_size)
                 step("copied")
                 edit_genre(copy, edit.after, path)
                 step("edited")
@@ -145,30 +141,6 @@ def write_genre(
         raise _changed(path, "it is not there any more") from error
     except OSError as error:
         raise os_failure("write", path, error) from error
-
-
-def sweep(folder: bytes) -> list[bytes]:
-    """Remove the copies that killed runs left in a folder, except those that a running one is working on.
-
-    Returns
-    -------
-    list of bytes
-        The paths removed; none where the folder cannot be read.
-    """
-    removed = []
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if is_copy_name(entry.name) and entry.is_file(follow_symlinks=False):
-                with suppress(OSError, TagError):
-                    if not _in_use(entry.path):
-                        os.unlink(entry.path)
-                        removed.append(entry.path)
-    return removed
-
-
-def is_copy_name(name: bytes) -> bool:
-    """Whether a file of this name is a copy that this program is editing, or left behind."""
-    return _COPY_NAME.fullmatch(name) is not None
 
 
 def _changed(path: bytes, what: str) -> ChangedMeanwhileError:
@@ -194,56 +166,6 @@ def _check_writable(
         raise RefusedError(f"{display(path)}: you may not write to it, or its disk is mounted read-only")
     if not os.access(os.path.dirname(target), os.W_OK | os.X_OK):
         raise RefusedError(f"{display(path)}: you may not write to its folder, where a copy must be made")
-
-
-@contextmanager
-def _copy_beside(target: bytes) -> Iterator[tuple[bytes, BinaryIO]]:
-    """An empty file in the folder of `target`, locked against `sweep`; gone at the end unless renamed."""
-    name = os.path.join(os.path.dirname(target), b".tagger-" + secrets.token_hex(8).encode() + b".tmp")
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-    for extra in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):
-        flags |= getattr(os, extra, 0)
-    fd = os.open(name, flags, 0o600)
-    copy = os.fdopen(fd, "r+b")
-    try:
-        if sys.platform != "win32":
-            with suppress(OSError):  # some network file systems have no locks
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield name, copy
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
-    finally:
-        with suppress(OSError):  # what could not be written belongs to a copy that is gone
-            copy.close()
-
-
-def _in_use(path: bytes) -> bool:
-    if sys.platform != "win32":
-        with open_regular(path) as file:
-            try:
-                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-    return False
-
-
-def _copy(original: BinaryIO, copy: BinaryIO, size: int) -> None:
-    """Copy the content; where the file system can, by sharing its blocks."""
-    done = 0
-    if hasattr(os, "copy_file_range"):
-        with suppress(OSError):  # not on every file system; a full disk shows below again
-            while done < size:
-                count = os.copy_file_range(original.fileno(), copy.fileno(), size - done, done, done)
-                if not count:
-                    break
-                done += count
-    original.seek(done)
-    copy.seek(done)
-    while block := original.read(BLOCK_BYTES):
-        copy.write(block)
-    copy.flush()
 
 
 def _verify(path: bytes, copy: BinaryIO, edit: TagEdit, *, others: bytes, sound: bytes) -> None:

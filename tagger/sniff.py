@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 
-from tagger.containers import layout, mpeg_frame_length
+from tagger.containers import layout
 from tagger.errors import TagError
 from tagger.files import open_regular, read_at
+from tagger.frames import mpeg_frame_length
 
 AUDIO_SUFFIXES = frozenset(
     b".mp3 .mp2 .mpga .flac .fla .ogg .oga .opus .spx .m4a .m4b .m4p .m4r .mp4 .aac .wav .wave .bwf .rf64"

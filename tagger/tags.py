@@ -11,8 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -28,10 +27,10 @@ from mutagen.oggvorbis import OggVorbis
 
 from tagger import asf, mp4, ogg, splice
 from tagger.containers import Extent, Layout, iff_chunks, layout
-from tagger.errors import RefusedError, TagError, TaggerError
-from tagger.files import open_regular, os_failure, read_at
+from tagger.errors import TagError
+from tagger.files import open_regular, read_at
 from tagger.id3 import UnsafeError
-from tagger.reading import Found, Window, cleaned, decoded, feed, grouped
+from tagger.reading import Found, Window, cleaned, decoded, feed, grouped, guarded
 from tagger.tracks import FileTags, GenreState, display
 
 _NO_ID3V1_GENRE = 255
@@ -118,7 +117,7 @@ def genre_state(names: Sequence[str], *, like: GenreState) -> GenreState:
     number = None
     if like.id3v1 is not None:
         folded = [genre.casefold() for genre in TCON.GENRES]
-        first = values[0].casefold() if values else ""
+        first = "".join(_readable(values[:1])).casefold()
         number = folded.index(first) if first in folded else _NO_ID3V1_GENRE
     if values and any(value.startswith(splice.IGNR) for value in like.values):
         values.insert(0, splice.IGNR + values[0])
@@ -131,25 +130,6 @@ class Container:
 
     read: Callable[[BinaryIO, Layout], Found]
     edit: Callable[[BinaryIO, Layout, GenreState], list[splice.Patch]] | None
-
-
-@contextmanager
-def guarded(path: bytes, doing: str) -> Iterator[None]:
-    """Turn whatever goes wrong with a file into one error that names it."""
-    try:
-        yield
-    except TaggerError:
-        raise
-    except UnsafeError as error:
-        raise RefusedError(f"{display(path)}: {error}, so it was left alone") from error
-    except OSError as error:
-        if error.errno is None:  # mutagen's errors of old descend from it
-            raise TagError(f"{display(path)}: cannot {doing}: the tags are damaged ({error})") from error
-        raise os_failure(doing, path, error) from error
-    except Exception as error:
-        # Damaged files make mutagen raise IndexError, ValueError, struct.error, MemoryError and others too.
-        reason = str(error) or type(error).__name__
-        raise TagError(f"{display(path)}: cannot {doing}: the tags are damaged ({reason})") from error
 
 
 # ID3

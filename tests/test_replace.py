@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from tagger import replace
+from tagger.copies import is_copy_name
 from tagger.digest import audio_digest
 from tagger.errors import ChangedMeanwhileError, RefusedError, TagError, TaggerError
-from tagger.replace import FileStat, Written, is_copy_name, sweep, write_genre
+from tagger.replace import FileStat, Written, sweep, write_genre
 from tagger.tags import edit_genre, genre_state, read_tags
 from tagger.tracks import GenreState, TagEdit
 from tests import media
@@ -416,7 +417,9 @@ def test_R01_killed_at_any_line_the_file_is_old_or_new(
 
         def trace(frame: FrameType, event: str, arg: object) -> Any:
             nonlocal left
-            if not frame.f_code.co_filename.endswith(("tagger/replace.py", "tagger/splice.py")):
+            if not frame.f_code.co_filename.endswith(
+                ("tagger/replace.py", "tagger/copies.py", "tagger/splice.py")
+            ):
                 return None
             if event == "line":
                 left -= 1

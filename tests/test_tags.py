@@ -990,7 +990,7 @@ def test_a_new_tag_is_version_4_with_nul_between_genres() -> None:
             GenreState(("IGNR:Old", "Pop")),
             GenreState(("IGNR:Pop", "Pop", "Jazz")),
         ),
-        (("(17)", "Jazz"), GenreState(("(17)",), 17), GenreState(("(17)", "Jazz"), 255)),
+        (("(17)", "Jazz"), GenreState(("(17)",), 17), GenreState(("(17)", "Jazz"), 17)),
     ],
 )
 def test_genre_state(names: tuple[str, ...], like: GenreState, after: GenreState) -> None:
