@@ -589,3 +589,20 @@ def test_copies_are_hidden_and_no_longer_than_any_name_may_be(track: Path) -> No
     write(track, "New", on_step=lambda step: seen.update(listing(track.parent)))
     (copy,) = seen - {"track.mp3"}
     assert copy.startswith(".") and len(copy) < 40 and is_copy_name(os.fsencode(copy))
+
+
+def test_R11_R13_real_music_comes_back_byte_for_byte(test_data: Path, tmp_path: Path) -> None:
+    """Tags as found in the wild: version 2.3 with ID3v1 behind, genres as numbers and as text."""
+    originals = sorted((test_data / "library").rglob("*.mp3")) + sorted(
+        (test_data / "full-tracks").glob("*.mp3")
+    )
+    assert originals
+    for original in originals:
+        path = Path(shutil.copyfile(original, tmp_path / original.name))
+        edit = edit_of(path, "Hip-Hop")
+        write(path, edit=edit)
+        assert genres(path) == ("Hip-Hop",)
+        assert path.read_bytes() != original.read_bytes()
+        write(path, edit=TagEdit(edit.after, edit.before))
+        assert path.read_bytes() == original.read_bytes(), original
+        path.unlink()
