@@ -164,7 +164,7 @@ def collection_map(points: pd.DataFrame, *, height: int = 620) -> Figure:
             y=alt.Y("y:Q", axis=axis, scale=alt.Scale(domain=[-1.06, 1.06])),
             color=genre_colours(
                 _labels(points),
-                legend=alt.Legend(orient="bottom", columns=6, symbolType="circle", symbolOpacity=1),
+                legend=alt.Legend(orient="bottom", columns=4, symbolType="circle", symbolOpacity=1),
             ),
             opacity=alt.condition(from_legend, alt.value(0.85), alt.value(0.08)),
             size=alt.condition(chosen, alt.value(320), alt.value(size)),

@@ -17,7 +17,8 @@ from tagger.tracks import FAILURES, Status
 
 PER_PAGE = 50
 STATUSES = ("", *(status.value for status in Status), filters.GONE)
-_TAGS = {"": "with or without", "yes": "with a genre", "no": "without a genre"}
+_EITHER = "with or without"
+_TAGS = {_EITHER: None, "with a genre": True, "without a genre": False}
 
 
 def page() -> None:
@@ -86,9 +87,7 @@ def _sidebar(desk: frame.Desk) -> LibraryFilter:
         if span is not None and span[0] < span[1]:
             first, last = st.slider("Year", *span, span, key="years", bind="query-params")
             years = (first if first > span[0] else None, last if last < span[1] else None)
-        tag = st.selectbox(
-            "The file itself", list(_TAGS), format_func=_TAGS.__getitem__, key="tag", bind="query-params"
-        )
+        tag = st.selectbox("The file itself", list(_TAGS), key="tag", bind="query-params")
         disagrees = st.toggle(
             "File and model disagree",
             key="differ",
@@ -102,7 +101,7 @@ def _sidebar(desk: frame.Desk) -> LibraryFilter:
         artist=artist or "",
         folder=folder or "",
         years=years,
-        tagged={"yes": True, "no": False}.get(tag or ""),
+        tagged=_TAGS[tag or _EITHER],
         disagrees=bool(disagrees),
     )
 
@@ -122,8 +121,9 @@ def _figures(counted: pd.DataFrame) -> None:
         "Failed": f"{int(counted.loc[counted['status'].isin(failures), 'n'].sum()):,}",
         "Playing time": _hours(float(counted["seconds"].sum())),
     }
-    for column, (name, value) in zip(st.columns(len(figures)), figures.items(), strict=True):
-        column.metric(name, value)
+    with st.container(horizontal=True, gap="large"):  # side by side, or as many as a phone has room for
+        for name, value in figures.items():
+            st.metric(name, value, width="content")
 
 
 def _hours(seconds: float) -> str:
@@ -163,7 +163,7 @@ def _table(desk: frame.Desk, which: LibraryFilter, n: int) -> None:
             key = "p"
             if st.session_state.get(key, 1) > n_pages:
                 st.session_state[key] = n_pages
-            number = st.pagination(n_pages, key=key, bind="query-params")
+            number = st.pagination(n_pages, key=key, bind="query-params", width="stretch")
         else:
             number = 1
     rows = queries.tracks(

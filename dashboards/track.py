@@ -86,7 +86,7 @@ def _sound_and_time(desk: frame.Desk, row: TrackRow) -> None:
         duration = row.duration_s or 0.0
         _spectrogram(row, card.features if card else FeatureConfig(), duration)
         if analysis is None or not len(analysis.activations):
-            st.caption(f"The model heard nothing in this track: {row.abstain or row.reason or 'no audio'}.")
+            st.text(f"The model heard nothing in this track: {row.abstain or row.reason or 'no audio'}.")
         elif card is None or analysis.activations.shape[1] != len(card.genres):
             st.caption(
                 "The model that heard this track is not installed, so its genres over time have no names."

@@ -46,7 +46,7 @@ def activations(timeline: pd.DataFrame, duration_s: float, *, height: int = 300)
         .encode(
             x=x,
             y=alt.Y("p:Q", stack="zero", title=None, scale=alt.Scale(domain=[0, 1]), axis=y_axis),
-            color=genre_colours(labels, legend=alt.Legend(orient="bottom", columns=7, symbolType="square")),
+            color=genre_colours(labels, legend=alt.Legend(orient="bottom", columns=4, symbolType="square")),
             order=alt.Order("rank:Q"),
         )
     )

@@ -1,0 +1,396 @@
+"""Every page in every state, run without a browser (Streamlit's AppTest): what it shows, and how it fails."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("streamlit")
+
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboards import frame
+from tagger.store import Store
+from tagger.tracks import Status
+from tests import media
+from tests.collections_made import MODEL_ID, Made, make_database, make_large_database, some_tracks
+
+PAGES = ("library", "track", "review", "map", "upload", "metrics", "runs")
+NEED_DATABASE = tuple(page for page in PAGES if page != "upload")
+
+_SCRIPT = """
+import streamlit as st
+from dashboards import library, map, metrics, review, runs, track, upload
+st.navigation([m.as_page() for m in (library, track, review, map, upload, metrics, runs)], position="hidden")
+{page}.page()
+"""
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    for name in ("TAGGER_CONFIG", "TAGGER_MODEL", frame.WRITE_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("TAGGER_DB", str(tmp_path / "tagger.db"))
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    yield
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+def open_page(page: str, **query: str) -> AppTest:
+    app = AppTest.from_string(_SCRIPT.format(page=page), default_timeout=30)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception, [e.value for e in app.exception]
+    return app
+
+
+def texts(app: AppTest) -> str:
+    """All plain text of a page."""
+    return "\n".join(
+        [str(e.value) for kind in (app.text, app.title, app.caption, app.markdown, app.info) for e in kind]
+    )
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    path = tmp_path / "tagger.db"
+    make_database(path, some_tracks(60))
+    return path
+
+
+# --- trouble ---
+
+
+@pytest.mark.parametrize("page", NEED_DATABASE)
+def test_without_a_database_a_page_says_how_to_begin(page: str, tmp_path: Path) -> None:
+    app = open_page(page)
+    assert "Nothing to show yet" in texts(app) and str(tmp_path / "tagger.db") in texts(app)
+    assert any("tagger run" in code.value for code in app.code)
+    assert not (tmp_path / "tagger.db").exists(), "looking made a database"
+
+
+@pytest.mark.parametrize("page", [page for page in NEED_DATABASE if page != "metrics"])
+def test_an_empty_database_says_how_to_begin(page: str, tmp_path: Path) -> None:
+    Store.open(tmp_path / "tagger.db").close()
+    app = open_page(page)
+    assert "Nothing to show yet" in texts(app)
+
+
+def test_the_model_can_be_looked_at_before_any_track(tmp_path: Path) -> None:
+    Store.open(tmp_path / "tagger.db").close()
+    assert "Nothing to show yet" not in texts(open_page("metrics"))
+
+
+def not_a_database(path: Path) -> None:
+    path.write_bytes(b"these are no tracks " * 100)
+
+
+def somebody_elses(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as conn:
+        conn.execute("CREATE TABLE bookmarks (url)")
+
+
+def newer(path: Path) -> None:
+    Store.open(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as conn:
+        conn.execute("PRAGMA user_version = 99")
+
+
+def damaged(path: Path) -> None:
+    make_database(path, some_tracks(60))
+    content = bytearray(path.read_bytes())
+    for at in range(4096, len(content), 4096):
+        content[at : at + 2000] = b"\xff" * 2000
+    path.write_bytes(content)
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+STATES = {
+    not_a_database: "not a database",
+    somebody_elses: "another program's",
+    newer: "newer version",
+    damaged: "damaged",
+    a_folder: "not a file",
+}
+
+
+@pytest.mark.parametrize("page", NEED_DATABASE)
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+def test_a_database_that_cannot_be_shown_gets_a_page_that_says_why(
+    page: str, state: Callable[[Path], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "tagger.db"
+    state(path)
+    before = None if path.is_dir() else path.read_bytes()
+    app = open_page(page)
+    assert "The database cannot be shown" in texts(app) and STATES[state] in texts(app)
+    assert any("tagger doctor" in code.value for code in app.code)
+    assert before is None or path.read_bytes() == before
+
+
+def test_a_locked_database_is_asked_for_again(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frame, "_BUSY_S", 0.1)
+    with closing(sqlite3.connect(db, isolation_level=None)) as conn:
+        conn.execute("PRAGMA journal_mode = delete")
+        conn.execute("BEGIN EXCLUSIVE")
+        app = open_page("library")
+        assert "is busy" in texts(app)
+        conn.execute("ROLLBACK")
+    app.button[0].click().run()
+    assert not app.exception and app.metric[0].value == "61"
+
+
+def test_a_wrong_configuration_gets_a_page(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAGGER_THRESHOLD", "much")
+    app = open_page("library")
+    assert "configuration is not right" in texts(app) and "TAGGER_THRESHOLD" in texts(app)
+
+
+# --- library ---
+
+
+def test_library_shows_and_filters(db: Path) -> None:
+    app = open_page("library")
+    assert app.metric[0].value == "61"
+    assert len(app.dataframe[0].value) == 50
+    app.text_input(key="q").set_value("song 17").run()
+    assert app.metric[0].value == "1" and list(app.dataframe[0].value["title"]) == ["Song 17"]
+    app.text_input(key="q").set_value("").run()
+    app.selectbox(key="genre").select("jazz").run()
+    app.slider(key="sure").set_value((70, 100)).run()
+    assert not app.exception and set(app.dataframe[0].value["genre"]) == {"jazz"}
+
+
+def test_a_view_can_be_bookmarked(db: Path) -> None:
+    app = open_page("library", q="song", genre="pop", sort="most sure", tag="with a genre", artist="artist 1")
+    assert set(app.dataframe[0].value["genre"]) == {"pop"}
+    assert app.selectbox(key="sort").value == "most sure" and app.selectbox(key="tag").value == "with a genre"
+    assert app.text_input(key="artist").value == "artist 1"
+    second = open_page("library", p="2")
+    assert len(second.dataframe[0].value) == 11
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"genre": "no such"}, {"p": "99"}, {"p": "-1"}, {"p": "x"}, {"sure": "abc"}, {"sort": "; DROP TABLE x"},
+     {"status": "'"}, {"years": "9999"}, {"folder": "../../etc"}, {"q": "\x00"}, {"differ": "maybe"}],
+)  # fmt: skip
+def test_a_mistyped_address_still_shows_the_library(db: Path, query: dict[str, str]) -> None:
+    app = open_page("library", **query)
+    assert app.metric
+
+
+def test_a_filter_that_fits_nothing_says_so(db: Path) -> None:
+    app = open_page("library", q="nothingcalledthis")
+    assert "No track fits" in texts(app) and not app.dataframe
+
+
+def test_a_later_page_of_a_shorter_list_is_its_last(db: Path) -> None:
+    app = open_page("library", p="2")
+    app.selectbox(key="genre").select("jazz").run()
+    assert not app.exception and len(app.dataframe[0].value) > 0
+
+
+# --- one track ---
+
+
+@pytest.fixture
+def playable(tmp_path: Path) -> list[int]:
+    """A database over two files that are there; their ids."""
+    root = tmp_path / "music"
+    root.mkdir()
+    media.make(root / "a.mp3", "mp3", seconds=5)
+    media.make(root / "b.m4a", "m4a-alac", seconds=5, seed=2)
+    tracks = [
+        Made(bytes(root / "a.mp3"), "jazz", 0.9, ("Jazz",), title="A", artist="X"),
+        Made(bytes(root / "b.m4a"), None, 0.3, title="B", status=Status.UNCERTAIN),
+    ]
+    return make_database(tmp_path / "tagger.db", tracks, root=bytes(root))
+
+
+def audio_of(app: AppTest) -> list[str]:
+    return [element.proto.url for element in app.get("audio")]
+
+
+def test_a_track_can_be_heard_and_explained(playable: list[int]) -> None:
+    app = open_page("track", id=str(playable[0]))
+    assert [url.rpartition(".")[2] for url in audio_of(app)] == ["mp3"]
+    assert "Called jazz, at 90% confidence" in texts(app)
+    assert len(app.get("vega_lite_chart") or app.get("arrow_vega_lite_chart")) >= 2
+    assert list(app.dataframe[-1].value["title"]) == ["B"]
+    assert "Nothing was ever written" in texts(app)
+    other = open_page("track", id=str(playable[1]))
+    assert [url.rpartition(".")[2] for url in audio_of(other)] == ["wav"] and "preview" in texts(other)
+    assert "Given no genre: best guess pop at 0.30" in texts(other)
+
+
+@pytest.mark.parametrize(
+    "asked", ["", "0", "-1", "99999", "1.0", "x", "../../etc/passwd", "9" * 400, "١", "1;2"]
+)
+def test_no_address_leads_to_anything_but_a_track(playable: list[int], asked: str) -> None:
+    app = open_page("track", id=asked) if asked else open_page("track")
+    assert not audio_of(app) and len(app.dataframe[0].value) == 2
+
+
+def test_a_file_outside_of_its_folder_is_not_served(tmp_path: Path) -> None:
+    """The database may be anybody's: a row alone does not open a file."""
+    secret = tmp_path / "secret.mp3"
+    media.make(secret, "mp3", seconds=1)
+    root = tmp_path / "music"
+    root.mkdir()
+    (root / "link.mp3").symlink_to(secret)
+    paths = [bytes(secret), bytes(root / "link.mp3"), bytes(root) + b"/../secret.mp3", b"/etc/passwd"]
+    ids = make_database(tmp_path / "tagger.db", [Made(p) for p in paths], root=bytes(root))
+    for track_id in ids:
+        app = open_page("track", id=str(track_id))
+        assert not audio_of(app) and "Cannot be played" in texts(app)
+
+
+def test_a_track_that_failed_or_is_gone_has_a_page(db: Path) -> None:
+    app = open_page("track", id="61")
+    assert "unreadable: the file is empty" in texts(app) and "Cannot be played" in texts(app)
+    assert "The model has not heard this track" in texts(app)
+
+
+# --- review, without writing ---
+
+
+def test_review_goes_through_the_list(db: Path) -> None:
+    before = db.read_bytes()
+    app = open_page("review")
+    total = int(app.get("progress")[0].proto.text.split(" of ")[1].split(":")[0])
+    assert total > 3
+    first = app.text[0].value
+    app.button(key="genre 1").click().run()
+    assert not app.exception and app.text[0].value != first
+    next(b for b in app.button if b.label == "Skip").click().run()
+    assert "1 corrected, 1 skipped" in app.get("progress")[0].proto.text
+    next(b for b in app.button if b.label == "Back").click().run()
+    assert app.get("progress")[0].proto.text.startswith("1 of")
+    assert app.get("download_button") and "Read-only" in texts(app)
+    assert db.read_bytes() == before
+    with Store.open(db, read_only=True) as store:
+        assert store.labels() == []
+
+
+def test_review_says_when_all_is_done(tmp_path: Path) -> None:
+    make_database(tmp_path / "tagger.db", [Made(b"/music/a.mp3", "jazz", 0.9)])
+    app = open_page("review")
+    assert any("All done" in s.value for s in app.success)
+
+
+def test_keys_do_what_they_say(db: Path) -> None:
+    app = open_page("review", kind="uncertain")
+    keys = {b.proto.shortcut.lower() for b in app.button}
+    assert {"a", "s", "1", "2", "9"} <= keys
+
+
+def test_a_genre_that_no_file_can_hold_is_not_taken(db: Path) -> None:
+    app = open_page("review")
+    app.text_input[0].set_value("Rock/Pop")
+    next(b for b in app.button if b.label == "Correct").click().run()
+    assert not app.exception and "contains '/'" in texts(app)
+
+
+# --- the other pages ---
+
+
+def test_map_and_model_and_runs(db: Path) -> None:
+    app = open_page("map")
+    assert "60 tracks" in texts(app)
+    runs = open_page("runs")
+    assert list(runs.dataframe[0].value["id"]) == [1]
+    assert "unreadable: the file is empty" in texts(runs)
+    model = open_page("metrics")
+    assert not model.exception
+
+
+def test_a_library_nobody_listened_to_has_no_map(tmp_path: Path) -> None:
+    failed = Made(b"/music/a.mp3", status=Status.UNREADABLE, reason="damaged", heard=False)
+    make_database(tmp_path / "tagger.db", [failed])
+    assert "nothing to map" in texts(open_page("map"))
+    for page in ("library", "review", "runs"):
+        open_page(page)
+
+
+# --- hostile text (R61) ---
+
+EVIL = (
+    "![x](http://evil.invalid/a.png) <img src=http://evil.invalid/b.png> :red[x] $x$ "
+    "[l](http://evil.invalid) **b**"
+)
+READS_MARKDOWN = (
+    "markdown", "caption", "title", "header", "subheader", "info", "warning", "error", "success", "metric",
+    "button", "toggle", "checkbox", "radio", "tabs", "expander", "html", "link_button", "page_link", "toast",
+    "text_input", "selectbox", "slider", "segmented_control", "button_group", "download_button", "progress",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_text_from_files_is_only_shown_as_text(page: str, tmp_path: Path) -> None:
+    root = tmp_path / EVIL.replace("/", "_")
+    root.mkdir()
+    path = bytes(root) + b"/" + EVIL.replace("/", "_").encode() + b".mp3"
+    media.make(path, "mp3", seconds=5)
+    evil = {"title": EVIL, "artist": EVIL, "album": EVIL, "in_file": (EVIL,), "reason": EVIL}
+    tracks = [
+        Made(path, "jazz", 0.9, **evil),
+        Made(path + b"2", None, 0.2, status=Status.UNCERTAIN, **evil),
+        Made(path + b"3", None, heard=False, status=Status.FAILED, **evil),
+    ]
+    ids = make_database(tmp_path / "tagger.db", tracks, root=bytes(root))
+    for query in ({"id": str(ids[0])}, {"id": str(ids[2])}) if page == "track" else ({},):
+        app = open_page(page, **query)
+        if page not in ("upload", "metrics"):
+            shown = [str(e.value) for e in app.text] + [d.value.to_string() for d in app.dataframe]
+            charts = [e.proto.spec for e in app.get("vega_lite_chart") + app.get("arrow_vega_lite_chart")]
+            assert any("evil.invalid" in s for s in shown) or page in ("map", "runs") or charts
+        for kind in READS_MARKDOWN:
+            for element in app.get(kind):
+                proto = getattr(element, "proto", None)
+                said = [str(getattr(proto, name, "")) for name in ("body", "label", "help", "text", "value")]
+                assert "evil.invalid" not in "".join(said), (kind, said)
+
+
+def test_signs_of_markdown_are_escaped() -> None:
+    assert frame.plain("R&B_*x*[a](b)`c`<d>") == r"R\&B\_\*x\*\[a\]\(b\)\`c\`\<d\>"
+
+
+# --- size (R64) ---
+
+
+@pytest.mark.slow
+def test_a_page_over_200_000_tracks_is_quick(tmp_path: Path) -> None:
+    """Under 2 s of processor time for the first look, caches empty."""
+    make_large_database(tmp_path / "tagger.db", 200_000)
+    spent = {}
+    open_page("metrics")  # what is imported and compiled once is not counted
+    for page, query in (
+        ("library", {}), ("library", {"q": "title 17"}), ("library", {"sort": "most sure", "p": "3000"}),
+        ("library", {"differ": "true"}), ("track", {"id": "77777"}), ("review", {}), ("map", {}),
+        ("metrics", {}), ("runs", {}),
+    ):  # fmt: skip
+        st.cache_data.clear()
+        st.cache_resource.clear()
+        start = time.process_time()
+        app = open_page(page, **query)
+        spent[page, *query] = time.process_time() - start
+        assert len(app.dataframe[0].value if app.dataframe else []) <= 200
+    assert max(spent.values()) < 2, spent
+    with Store.open(tmp_path / "tagger.db", read_only=True) as store:
+        assert store.summary(MODEL_ID).n_tracks == 200_000
