@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,8 @@ def _parallel(calls: Iterator[Any], n_jobs: int) -> Iterator[Heard]:
             batch_size=1,
             pre_dispatch=2 * n_jobs if n_jobs > 1 else 1,
         )
-        reports = pool(calls)
+        with _held_interrupts():
+            reports = pool(calls)
         try:
             for heard in reports:  # noqa: UP028 - `yield from` would close `reports` before `finally`
                 yield heard
@@ -110,6 +111,22 @@ def _parallel(calls: Iterator[Any], n_jobs: int) -> Iterator[Heard]:
             with warnings.catch_warnings():  # joblib advises against leaving early
                 warnings.simplefilter("ignore")
                 reports.close()
+
+
+@contextmanager
+def _held_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back while processes are started: they inherit it, so it cannot hit them half imported.
+
+    The terminal sends Ctrl-C to all of them; what to do about it is the parent's business.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _sort_out(in_flight: list[_Dispatched]) -> tuple[list[ListenTask], list[ListenTask]]:
@@ -134,7 +151,9 @@ def _one_by_one(suspects: list[ListenTask], worker: Worker) -> Iterator[Heard]:
             started = time.monotonic()
             try:
                 # The watchdog inside ends the process; this limit is for a process that cannot even start.
-                yield executor.submit(_guarded, worker, task).result(task.time_limit_s + GRACE_S + 60)
+                with _held_interrupts():
+                    future = executor.submit(_guarded, worker, task)
+                yield future.result(task.time_limit_s + GRACE_S + 60)
                 continue
             except FutureTimeoutError:
                 yield _timed_out(task)
