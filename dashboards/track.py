@@ -172,7 +172,7 @@ def _genres(desk: frame.Desk, row: TrackRow) -> None:
         )
     st.text(verdict(row, threshold))
     if row.status is not None:
-        st.text(f"Last run: {row.status.replace('_', ' ')}: {row.reason}".rstrip(": "))
+        st.text(f"Last run: {row.status.replace('_', ' ')}, {row.reason}".rstrip(", "))
 
 
 def verdict(row: TrackRow, threshold: float | None) -> str:
