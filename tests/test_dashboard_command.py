@@ -24,7 +24,6 @@ from tagger.cli.dashboard import dashboard
 from tests.collections_made import make_database, some_tracks
 from tests.conftest import ROOT, environment
 
-
 Start = Callable[..., tuple[list[str], dict[str, str]]]
 
 

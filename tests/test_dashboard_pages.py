@@ -177,10 +177,10 @@ def test_library_shows_and_filters(db: Path) -> None:
 
 
 def test_a_view_can_be_bookmarked(db: Path) -> None:
-    app = open_page("library", q="song", genre="pop", sort="most sure", tag="with a genre", artist="artist 0")
+    app = open_page("library", q="song", genre="pop", sort="most sure", tag="with a genre", artist="artist 3")
     assert set(app.dataframe[0].value["genre"]) == {"pop"}
     assert app.selectbox(key="sort").value == "most sure" and app.selectbox(key="tag").value == "with a genre"
-    assert app.text_input(key="artist").value == "artist 0"
+    assert app.text_input(key="artist").value == "artist 3"
     second = open_page("library", p="2")
     assert len(second.dataframe[0].value) == 11
 
