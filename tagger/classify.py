@@ -114,7 +114,7 @@ def _listen(task: ListenTask, notes: _Notes) -> TrackAnalysis | None:
     """The analysis, or None where the digest is a known one."""
     deadline_s = time.monotonic() + task.time_limit_s
     with notes.timed("digest"):
-        from tagger.digest import audio_digest
+        from tagger.formats.digest import audio_digest
 
         try:
             with open_regular(task.path) as file:
@@ -132,6 +132,8 @@ def _listen(task: ListenTask, notes: _Notes) -> TrackAnalysis | None:
 
         try:
             notes.tags = read_tags(task.path)
+        except RefusedError:  # what is in it would take ffmpeg as long as mutagen
+            raise
         except TagError as error:
             trouble = error
     analysis = None

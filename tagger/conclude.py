@@ -14,8 +14,8 @@ from tagger.job import Report, RunOptions, RunSummary
 from tagger.model import ModelCard
 from tagger.plan import Plan, plan_edit
 from tagger.replace import FileStat
-from tagger.rows import RunKind, RunState, TrackRow
 from tagger.store import Store
+from tagger.store.rows import RunKind, RunState, TrackRow
 from tagger.tags import genre_state
 from tagger.tracks import (
     FileTags,
@@ -113,8 +113,12 @@ class Run:
 
     def _listen_again(self, row: TrackRow) -> bool:
         """Whether to listen to a file although it has not changed."""
+        if row.status is Status.CHANGED_MEANWHILE:  # although size and time do not show it
+            return True
         if row.model_id is None:  # it was never heard to the end
-            return self.options.retry or row.status not in NOT_TRIED_AGAIN
+            # Without a digest it could not even be opened: permission or disk may be back, and nothing shows.
+            never_opened = row.status is Status.UNREADABLE and row.digest is None
+            return self.options.retry or never_opened or row.status not in NOT_TRIED_AGAIN
         return self.options.stale and row.model_id != self.card.model_id
 
     def mark_missing(self) -> None:
@@ -174,11 +178,25 @@ class Run:
 
     def _conclude_failure(self, track: Track, heard: Heard, status: Status) -> None:
         outcome = Outcome(track.path, status, without_path(track.path, heard.reason))
-        track_id = None
-        if not self.options.dry_run:
-            track_id = self.store.record_heard(self.run_id, track, heard, model_id=self.card.model_id)
-            self.seen.add(track_id)
-        self._end(outcome, track_id)
+        if self.options.dry_run:
+            self._end(outcome)
+            return
+        row = self.store.find(track.path)
+        track_id = self.store.record_heard(self.run_id, track, heard, model_id=self.card.model_id)
+        self.seen.add(track_id)
+        self.store.set_outcome(self.run_id, track_id, outcome, settings_key=self.key)
+        now = (track.size_bytes, track.mtime_ns, status, outcome.reason)
+        if row is not None and (row.size_bytes, row.mtime_ns, row.status, row.reason) == now:
+            outcome = self._as_before(outcome)
+        self._end(outcome)
+
+    def _as_before(self, outcome: Outcome) -> Outcome:
+        """Known since an earlier run, and said then: no reason to fail, or to mail, every night. Unless the
+        user wants it tried again now."""
+        if self.options.retry:
+            return outcome
+        reason = f"{outcome.status} as before: {outcome.reason}"
+        return replace(outcome, status=Status.UNCHANGED, reason=reason)
 
     def _remember(self, track: Track, heard: Heard, estimate: GenreEstimate) -> int:
         with self.store.transaction():
@@ -225,10 +243,7 @@ class Run:
                 hardlinks=self.options.hardlinks,
             )
             if outcome.status is Status.REFUSED and row is not None and row.reason == outcome.reason:
-                # Known since an earlier run, and said then: no reason to fail, or to mail, every night.
-                outcome = replace(
-                    outcome, status=Status.UNCHANGED, reason=f"refused as before: {outcome.reason}"
-                )
+                outcome = self._as_before(outcome)
             self._end(outcome)
 
     def _end(self, outcome: Outcome, track_id: int | None = None) -> None:

@@ -85,6 +85,7 @@ def size_of(file: BinaryIO) -> int:
 
 
 def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
-    """Read at most `length` bytes at `offset`: fewer where the file ends, none where it is past the end."""
+    """Read at most `length` bytes at `offset`: fewer where the file ends, none where it is past the end or
+    where `length`, from sizes in a damaged file, is negative."""
     file.seek(offset)
-    return file.read(length)
+    return file.read(max(length, 0))

@@ -1,9 +1,9 @@
 """What a file says about itself, and how its genre is set: one row of a table per container.
 
 mutagen reads; it never writes here, because it edits in place, reorders and respells what it does not need
-to touch, and drops what it cannot parse. The writing functions (`tagger.splice` and its kin) splice the new
-genre into the bytes of the old tag. So whoever proves an edit (`tagger.replace`) reads it back with another
-parser than the one that wrote it.
+to touch, and drops what it cannot parse. The writing functions (`tagger.formats.splice` and its kin) splice
+the new genre into the bytes of the old tag. So whoever proves an edit (`tagger.replace`) reads it back with
+another parser than the one that wrote it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from mutagen.oggopus import OggOpus
 from mutagen.oggspeex import OggSpeex
 from mutagen.oggvorbis import OggVorbis
 
-from tagger import asf, mp4, ogg, splice
-from tagger.containers import Extent, Layout, iff_chunks, layout
 from tagger.errors import TagError
 from tagger.files import open_regular, read_at
-from tagger.id3 import UnsafeError
-from tagger.reading import Found, Window, cleaned, decoded, feed, grouped, guarded
+from tagger.formats import asf, mp4, ogg, splice
+from tagger.formats.containers import Extent, Layout, iff_chunks, layout
+from tagger.formats.id3 import UnsafeError, refuse_bombs
+from tagger.formats.reading import Found, Window, cleaned, decoded, feed, grouped, guarded
 from tagger.tracks import FileTags, GenreState, display
 
 _NO_ID3V1_GENRE = 255
@@ -138,6 +138,7 @@ class Container:
 def _id3_tag(file: BinaryIO, extent: Extent | None, found: Found) -> None:
     if extent is None:
         return
+    refuse_bombs(splice.read_extent(file, extent))
     # As it is: neither translated to another version nor mixed with ID3v1.
     tag = ID3(Window(file, extent), translate=False, load_v1=False)
     values = [text for frame in tag.getall("TCON") for text in frame.text]
@@ -283,4 +284,4 @@ CONTAINERS: dict[str, Container] = {
     "wv": Container(_ape, splice.trailing_ape),
     "mpc": Container(_ape, splice.trailing_ape),
 }
-"""Container, as `tagger.containers.layout` names it, to what can be done with it."""
+"""Container, as `tagger.formats.containers.layout` names it, to what can be done with it."""

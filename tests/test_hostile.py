@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tagger.model import read_card, shipped_model_dir
-from tests.reliability import fuzz
+from tests.reliability import fuzz, hostile, meddling, offline, places, sameness
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -28,3 +28,44 @@ def test_R27_what_broke_a_promise_once(name: str, tmp_path: Path) -> None:
 def test_R27_mutations_of_every_container(tmp_path: Path) -> None:
     figure = fuzz.fuzz(tmp_path, size=40)
     assert figure, figure.notes
+
+
+@pytest.mark.slow
+def test_R20_good_and_bad_files_side_by_side(tmp_path: Path) -> None:
+    figure = hostile.hostile(tmp_path, size=len(hostile.GOOD))
+    assert figure, (figure.measured, figure.notes)
+
+
+@pytest.mark.slow
+def test_R30_names_nobody_expects(tmp_path: Path) -> None:
+    figure = places.names(tmp_path, size=1)
+    assert figure, (figure.measured, figure.notes)
+
+
+def test_R31_things_that_are_no_files(tmp_path: Path) -> None:
+    figure = places.no_files(tmp_path, size=1)
+    assert figure, (figure.measured, figure.notes)
+
+
+@pytest.mark.slow
+def test_R32_places_where_one_may_not_read_or_write(tmp_path: Path) -> None:
+    figure = places.forbidden(tmp_path, size=1)
+    assert figure, (figure.measured, figure.notes)
+
+
+@pytest.mark.slow
+def test_R33_files_meddled_with_during_the_run(tmp_path: Path) -> None:
+    figure = meddling.meddling(tmp_path, size=1)
+    assert figure, (figure.measured, figure.notes)
+
+
+@pytest.mark.slow
+def test_R25_workers_and_order_make_no_difference(tmp_path: Path) -> None:
+    figure = sameness.sameness(tmp_path, size=8)
+    assert figure, (figure.measured, figure.notes)
+
+
+@pytest.mark.slow
+def test_R51_no_network(tmp_path: Path) -> None:
+    figure = offline.offline(tmp_path, size=5)
+    assert figure, (figure.measured, figure.notes)
