@@ -89,7 +89,7 @@ def confidence_histogram(overview: pd.DataFrame, *, height: int = 220) -> Figure
                 scale=alt.Scale(domain=[0, 1]),
             ),
             x2="high:Q",
-            y=alt.Y("n:Q", title="tracks", axis=alt.Axis(tickCount=4, format="~s")),
+            y=alt.Y("n:Q", title="tracks", axis=alt.Axis(tickCount=4, tickMinStep=1, format="~s")),
             color=genre_colours(_labels(known)),
             tooltip=[
                 alt.Tooltip("genre:N", title="Genre"),
@@ -109,7 +109,7 @@ def decades(overview: pd.DataFrame, *, height: int = 220) -> Figure:
         .mark_bar()
         .encode(
             x=alt.X("decade:O", title="year in the tags", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
-            y=alt.Y("n:Q", title="tracks", axis=alt.Axis(tickCount=4, format="~s")),
+            y=alt.Y("n:Q", title="tracks", axis=alt.Axis(tickCount=4, tickMinStep=1, format="~s")),
             color=genre_colours(_labels(known)),
             tooltip=[
                 alt.Tooltip("decade:O", title="Decade"),
@@ -193,7 +193,7 @@ def run_bars(counts: pd.DataFrame, *, height: int = 300) -> Figure:
                 title="run",
                 axis=alt.Axis(labelAngle=0, labelOverlap=True),
             ),
-            y=alt.Y("n:Q", title="tracks", axis=alt.Axis(tickCount=4, format="~s")),
+            y=alt.Y("n:Q", title="tracks", axis=alt.Axis(tickCount=4, tickMinStep=1, format="~s")),
             color=alt.Color(
                 "status:N",
                 scale=alt.Scale(

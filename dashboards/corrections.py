@@ -17,8 +17,8 @@ from tagger.errors import ConfigError, StoreError, TagError
 from tagger.genres import display_name, name_problem, same_genre
 from tagger.job import RunSummary, run_lock
 from tagger.replace import FileStat
-from tagger.rows import TrackRow
 from tagger.store import Store
+from tagger.store.rows import TrackRow
 from tagger.tags import genre_state, read_tags
 from tagger.tracks import Outcome, Status, TagEdit
 from tagger.undo import undo_edit, undo_run

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dashboards.filters import LibraryFilter, prepare
-from tagger.rows import TrackRow
 from tagger.store import Store
+from tagger.store.rows import TrackRow
 from tagger.tracks import display
 
 _HEADER = (

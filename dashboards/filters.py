@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tagger.columns import names_from_json, plain
-from tagger.filters import TrackFilter
 from tagger.genres import display_name, genre_key
 from tagger.store import Store
+from tagger.store.columns import names_from_json, plain
+from tagger.store.filters import TrackFilter
 from tagger.tracks import Status
 
 NO_GENRE = "(none)"

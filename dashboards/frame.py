@@ -16,8 +16,8 @@ from tagger.card import ModelCard, read_card
 from tagger.config import Config, load_config
 from tagger.errors import ModelError, StoreError, TaggerError
 from tagger.model import shipped_model_dir, shipped_models
-from tagger.rows import TrackRow
 from tagger.store import Store
+from tagger.store.rows import TrackRow
 from tagger.tracks import display
 
 WRITE_VARIABLE = "DASHBOARD_ALLOW_WRITE"

@@ -12,6 +12,7 @@ from streamlit.navigation.page import Page
 
 from dashboards import charts, export, filters, frame, queries, tables, track
 from dashboards.filters import LibraryFilter
+from dashboards.timeline import clock
 from tagger.store import Store
 from tagger.tracks import FAILURES, Status
 
@@ -128,7 +129,7 @@ def _figures(counted: pd.DataFrame) -> None:
 
 def _hours(seconds: float) -> str:
     if seconds < 3600:
-        return f"{seconds / 60:.0f} min"
+        return clock(seconds)
     return f"{seconds / 3600:,.0f} h" if seconds < 72 * 3600 else f"{seconds / 86400:,.0f} days"
 
 

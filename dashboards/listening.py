@@ -18,7 +18,7 @@ from tagger.audio import open_recording
 from tagger.errors import AudioError, RefusedError, TagError
 from tagger.features import FeatureConfig, log_mel
 from tagger.files import explain, open_regular, size_of
-from tagger.rows import TrackRow
+from tagger.store.rows import TrackRow
 from tagger.tracks import Status, display
 
 MAX_PLAIN_BYTES = 64 * 2**20

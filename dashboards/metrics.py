@@ -45,12 +45,16 @@ def as_page() -> Page:
 
 
 def _about(card: ModelCard) -> None:
-    columns = st.columns(4)
-    columns[0].metric("Model", card.model_id)
-    columns[1].metric("Genres", len(card.genres))
-    columns[2].metric("Size", f"{card.weights.size_bytes / 1e6:.1f} MB")
     learnt = card.training.get("n_clips")
-    columns[3].metric("Learnt from", f"{learnt:,} clips" if isinstance(learnt, int) else "not said")
+    figures = {
+        "Model": card.model_id,
+        "Genres": str(len(card.genres)),
+        "Size": f"{card.weights.size_bytes / 1e6:.1f} MB",
+        "Learnt from": f"{learnt:,} clips" if isinstance(learnt, int) else "not said",
+    }
+    with st.container(horizontal=True, gap="large"):
+        for name, value in figures.items():
+            st.metric(name, value, width="content")
     st.text(f"Genres: {', '.join(card.genres)}")
 
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tagger.columns import embedding_from_blob
 from tagger.store import Store
+from tagger.store.columns import embedding_from_blob
 
 MAX_COMPARED = 20_000
 """Tracks that are compared with one."""
+LEAST_ALIKE = 0.1
+"""Below this two tracks are strangers: the cosine of tracks drawn at random is about 0."""
 MAX_MAPPED = 4_000
 """Dots of a map: more would hide one another, and make the browser slow."""
 
@@ -77,7 +79,7 @@ def nearest(
     Returns
     -------
     list of (id, similarity)
-        The cosine of the centred embeddings, -1 to 1, the most similar first.
+        The cosine of the centred embeddings, at least `LEAST_ALIKE`, the most similar first.
     """
     others = embeddings.ids != but
     if not others.any() or embedding.shape != embeddings.mean.shape:
@@ -86,7 +88,7 @@ def nearest(
     direction = direction / max(float(np.linalg.norm(direction)), 1e-12)
     similarity = np.where(others, embeddings.vectors @ direction, -np.inf)
     best = np.argsort(-similarity, kind="stable")[: min(k, int(others.sum()))]
-    return [(int(embeddings.ids[i]), float(similarity[i])) for i in best]
+    return [(int(embeddings.ids[i]), float(similarity[i])) for i in best if similarity[i] >= LEAST_ALIKE]
 
 
 def flat(embeddings: Embeddings) -> NDArray[np.float64]:

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from dashboards.filters import LibraryFilter
-from tagger.columns import names_from_json
 from tagger.store import Store
+from tagger.store.columns import names_from_json
 from tagger.tracks import FAILURES, display
 
 if TYPE_CHECKING:

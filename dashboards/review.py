@@ -13,10 +13,10 @@ from streamlit.navigation.page import Page
 from dashboards import corrections, frame, track, trackcharts, worklist
 from dashboards.filters import disagree
 from dashboards.frame import plain
-from tagger.columns import to_json
 from tagger.errors import ConfigError
-from tagger.rows import TrackRow
 from tagger.store import Store
+from tagger.store.columns import to_json
+from tagger.store.rows import TrackRow
 from tagger.tracks import display
 
 _MANY = 200

@@ -10,6 +10,7 @@ import streamlit as st
 from dashboards.timeline import clock
 
 _ROWS_SEEN = 16
+_ROW_PX, _SCROLLBAR_PX = 35, 14
 _COLUMNS = {
     "title": st.column_config.TextColumn("Title", width="medium"),
     "artist": st.column_config.TextColumn("Artist", width=150),
@@ -45,7 +46,7 @@ def long(rows: pd.DataFrame, *, key: str) -> list[int]:
         _shown(rows)[list(_COLUMNS)],
         key=key,
         hide_index=True,
-        height=38 + 35 * min(len(rows), _ROWS_SEEN),
+        height=_ROW_PX * (min(len(rows), _ROWS_SEEN) + 1) + _SCROLLBAR_PX,
         on_select="rerun",
         selection_mode="multi-row",
         column_config=_COLUMNS,

@@ -16,8 +16,8 @@ from tagger.card import ModelCard
 from tagger.decision import chunk_probabilities
 from tagger.errors import TaggerError
 from tagger.features import FeatureConfig
-from tagger.rows import EditRow, TrackRow
 from tagger.store import Store
+from tagger.store.rows import EditRow, TrackRow
 from tagger.tracks import TrackAnalysis, display
 
 
@@ -224,11 +224,11 @@ def _neighbours(desk: frame.Desk, row: TrackRow) -> None:
     others = embeddings(desk.store, desk.state, row.model_id, neighbours.MAX_COMPARED)
     near = neighbours.nearest(others, np.asarray(analysis.embedding), but=row.id)
     if not near:
-        st.caption("There is no other track to compare with.")
+        st.caption("Nothing else in the library sounds like it.")
         return
     similarity = dict(near)
     rows = queries.tracks_by_id(desk.store, [track for track, _ in near])
-    rows["similarity"] = [max(similarity[i], 0.0) for i in rows["id"]]
+    rows["similarity"] = [similarity[i] for i in rows["id"]]
     picked = tables.short(rows, key=f"near {row.id}", extra=["similarity"])
     if len(others.ids) < others.n_all:
         st.caption(f"Compared with {len(others.ids):,} of {others.n_all:,} tracks, drawn at random.")

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from tagger.errors import AudioError, TagError, TimeLimitError
 from tagger.features import FeatureConfig
 from tagger.files import explain, open_regular, size_of
-from tagger.headers import Claims, discrepancy, read_claims
+from tagger.formats.headers import Claims, discrepancy, read_claims
 from tagger.resample import Resampler
 from tagger.tracks import display
 

@@ -220,7 +220,7 @@ def read_card(directory: str | Path) -> ModelCard:
     features = FeatureConfig.from_dict(read.section("features"))
     if read.text("fingerprint") != features.fingerprint():
         raise ModelError(
-            f"the model in {display(os.fsencode(path.parent))} was made for other audio features (fingerprint "
+            f"the model in {display(os.fsencode(path.parent))} was made for other features (fingerprint "
             f"{table['fingerprint']}, not {features.fingerprint()}): install the model of this version"
         )
     weights = read.section("weights", {"file", "sha256", "size_bytes"})

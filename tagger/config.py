@@ -50,7 +50,7 @@ class Config:
     paths: tuple[bytes, ...] = ()
     """Music folders for a command that is given none."""
     db: Path = field(default_factory=default_db_path)
-    model: str = "gtzan"
+    model: str = "eleven"
     """Name of a shipped model, or the full path of a model's directory."""
     jobs: int = 0
     """Worker processes; 0 for as many as there are cores."""

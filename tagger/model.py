@@ -32,7 +32,7 @@ __all__ = [
     "shipped_models",
 ]
 
-DEFAULT_MODEL = "gtzan"
+DEFAULT_MODEL = "eleven"
 
 _LEAST_PROBABILITY = 1e-7
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from tagger.copies import copy_beside, fill, is_copy_name, sweep
-from tagger.digest import digest_of
 from tagger.errors import ChangedMeanwhileError, RefusedError
 from tagger.files import open_regular, os_failure
+from tagger.formats.digest import digest_of
 from tagger.tags import edit_genre, examine
 from tagger.tracks import TagEdit, display
 

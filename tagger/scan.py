@@ -24,8 +24,8 @@ from dataclasses import dataclass, field, replace
 
 from tagger.errors import ConfigError, TagError
 from tagger.files import explain, open_regular
+from tagger.formats.sniff import by_content, by_suffix
 from tagger.ignore import Rules, parse_rules
-from tagger.sniff import by_content, by_suffix
 from tagger.tracks import Track, display
 
 IGNORE_FILE = b".taggerignore"

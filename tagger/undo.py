@@ -16,8 +16,8 @@ from tagger.errors import StoreError, TagError
 from tagger.genres import same_genre
 from tagger.job import Report, RunSummary
 from tagger.replace import FileStat
-from tagger.rows import EditRow, RunState
 from tagger.store import Store
+from tagger.store.rows import EditRow, RunState
 from tagger.tags import read_tags
 from tagger.tracks import Outcome, Status, TagEdit
 from tagger.writing import Subject, apply_edit, settle_unfinished, without_path

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tagger.schema import TABLES
 from tagger.store import Store
+from tagger.store.schema import TABLES
 from tagger.tracks import (
     FileTags,
     GenreEstimate,

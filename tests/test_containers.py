@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tagger.containers import layout
+from tagger.formats.containers import layout
 from tagger.tags import read_tags
 from tests import media
 

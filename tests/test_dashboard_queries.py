@@ -16,8 +16,8 @@ pytest.importorskip("pandas")
 
 from dashboards import export, neighbours, queries, worklist
 from dashboards.filters import GONE, NO_GENRE, LibraryFilter, disagree, prepare
-from tagger.columns import to_json
 from tagger.store import Store
+from tagger.store.columns import to_json
 from tagger.tracks import GenreState, Status, TagEdit
 from tests.collections_made import GENRES, MODEL_ID, Made, make_database, some_tracks
 

@@ -20,8 +20,8 @@ from dashboards import listening, palette, pictures, timeline
 from tagger.classify import analyse
 from tagger.errors import AudioError, RefusedError
 from tagger.features import FeatureConfig, log_mel
-from tagger.rows import TrackRow
 from tagger.store import Store
+from tagger.store.rows import TrackRow
 from tagger.tracks import Status
 from tests import media
 from tests.collections_made import GENRES, Made, make_database

@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tagger import database, schema
 from tagger.errors import StoreError
-from tagger.store import Store
+from tagger.store import Store, connection, schema
 from tagger.tracks import (
     FileTags,
     GenreEstimate,
@@ -460,7 +459,7 @@ def test_a_migration_that_fails_changes_nothing(
 
 def test_a_killed_migration_changes_nothing(v1: Path) -> None:
     script = (
-        "import os, sys; from tagger import schema; from tagger.store import Store\n"
+        "import os, sys; from tagger.store import Store, schema\n"
         "import sqlite3; connect = sqlite3.connect\n"
         "def kill(*_): os.kill(os.getpid(), 9)\n"
         "def connect_with(*a, **k):\n"
@@ -510,12 +509,12 @@ MOUNTS = [
     ],
 )
 def test_network_file_systems_are_recognised(folder: bytes, kind: str) -> None:
-    assert database.network_file_system(folder, MOUNTS) == kind
+    assert connection.network_file_system(folder, MOUNTS) == kind
 
 
 def test_on_a_network_file_system_there_is_no_wal(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(db)
-    monkeypatch.setattr(database, "network_file_system", lambda _: "nfs4")
+    monkeypatch.setattr(connection, "network_file_system", lambda _: "nfs4")
     with Store.open(db) as store:
         assert "network file system (nfs4)" in store.notices[0]
         assert store._conn.execute("PRAGMA journal_mode").fetchone() == ("delete",)

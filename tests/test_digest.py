@@ -19,9 +19,9 @@ from mutagen.flac import FLAC, Picture
 from mutagen.id3 import APIC, ID3, TIT2
 from mutagen.mp4 import MP4
 
-from tagger.containers import boxes, chunk_offsets, find_boxes, layout
-from tagger.digest import audio_digest
 from tagger.errors import AudioError, TagError, TaggerError
+from tagger.formats.containers import boxes, chunk_offsets, find_boxes, layout
+from tagger.formats.digest import audio_digest
 from tests import media
 
 TAGGABLE = [name for name in media.CONTAINERS if name != "aac"]

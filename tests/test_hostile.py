@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tagger.model import read_card, shipped_model_dir
-from tests.reliability import fuzz, hostile, meddling, offline, places, sameness
+from tests.reliability import bombs, disks, fuzz, hostile, meddling, offline, places, sameness
+from tests.reliability.figures import NotHere
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -68,4 +70,23 @@ def test_R25_workers_and_order_make_no_difference(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_R51_no_network(tmp_path: Path) -> None:
     figure = offline.offline(tmp_path, size=5)
+    assert figure, (figure.measured, figure.notes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "happens", [disks.full_music_disk, disks.full_database_disk, disks.unmounted_disk, disks.wrong_clock]
+)
+def test_disks_that_are_full_gone_or_wrong_about_the_time(
+    happens: Callable[[Path], None], tmp_path: Path
+) -> None:
+    try:
+        happens(tmp_path)
+    except NotHere as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.mark.slow
+def test_R23_bombs(tmp_path: Path) -> None:
+    figure = bombs.bombs(tmp_path, size=4)
     assert figure, (figure.measured, figure.notes)

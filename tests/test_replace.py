@@ -19,8 +19,8 @@ import pytest
 
 from tagger import replace
 from tagger.copies import is_copy_name
-from tagger.digest import audio_digest
 from tagger.errors import ChangedMeanwhileError, RefusedError, TagError, TaggerError
+from tagger.formats.digest import audio_digest
 from tagger.replace import FileStat, Written, sweep, write_genre
 from tagger.tags import edit_genre, genre_state, read_tags
 from tagger.tracks import GenreState, TagEdit
@@ -418,7 +418,7 @@ def test_R01_killed_at_any_line_the_file_is_old_or_new(
         def trace(frame: FrameType, event: str, arg: object) -> Any:
             nonlocal left
             if not frame.f_code.co_filename.endswith(
-                ("tagger/replace.py", "tagger/copies.py", "tagger/splice.py")
+                ("tagger/replace.py", "tagger/copies.py", "tagger/formats/splice.py")
             ):
                 return None
             if event == "line":

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tagger.sniff import AUDIO_SUFFIXES, OTHER_SUFFIXES, by_content, by_suffix
+from tagger.formats.sniff import AUDIO_SUFFIXES, OTHER_SUFFIXES, by_content, by_suffix
 from tests.media import CONTAINERS, make, make_video, make_with_cover
 
 

@@ -15,10 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tagger import columns
 from tagger.errors import StoreError
-from tagger.filters import below
-from tagger.store import Store, TrackFilter, TrackRow
+from tagger.store import Store, TrackFilter, TrackRow, columns
+from tagger.store.filters import below
 from tagger.tracks import (
     FileTags,
     GenreEstimate,

@@ -26,12 +26,12 @@ from mutagen.oggopus import OggOpus
 from mutagen.oggvorbis import OggVorbis
 from tinytag import TinyTag
 
-from tagger.digest import audio_digest
 from tagger.errors import RefusedError, TagError, TaggerError
-from tagger.fields import new_ape_tag, new_vorbis_comment, set_ape_genre, set_vorbis_genre
-from tagger.id3 import UnsafeError, new_tag, set_genre, to_synchsafe
-from tagger.mp4 import box, mp4_genre, set_mp4_genre
-from tagger.splice import Patch, apply
+from tagger.formats.digest import audio_digest
+from tagger.formats.fields import new_ape_tag, new_vorbis_comment, set_ape_genre, set_vorbis_genre
+from tagger.formats.id3 import UnsafeError, new_tag, set_genre, to_synchsafe
+from tagger.formats.mp4 import box, mp4_genre, set_mp4_genre
+from tagger.formats.splice import Patch, apply
 from tagger.tags import CONTAINERS, edit_genre, genre_state, read_tags
 from tagger.tracks import GenreState
 from tests import media

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from mutagen import File as mutagen_file
 
-from tagger.digest import audio_digest
+from tagger.formats.digest import audio_digest
 from tagger.store import Store
 from tests import media
 from tests.conftest import environment

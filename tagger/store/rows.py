@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tagger.columns import names_from_json, state_from_json
+from tagger.store.columns import names_from_json, state_from_json
 from tagger.tracks import GenreEstimate, GenreState, Status, TagEdit
 
 RunKind = Literal["run", "scan", "write", "undo"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from tagger.files import read_at, size_of
-from tagger.frames import sniff_frames
+from tagger.formats.frames import sniff_frames
 
 Extent = tuple[int, int]
 

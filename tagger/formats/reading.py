@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from tagger.containers import Extent
 from tagger.errors import RefusedError, TagError, TaggerError
 from tagger.files import os_failure, read_at
-from tagger.id3 import UnsafeError
-from tagger.splice import IGNR, TAG_LIMIT_BYTES
+from tagger.formats.containers import Extent
+from tagger.formats.id3 import UnsafeError
+from tagger.formats.splice import IGNR, TAG_LIMIT_BYTES
 from tagger.tracks import display
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
-from tagger import schema
 from tagger.errors import StoreError
+from tagger.store import schema
 from tagger.tracks import display
 
 _OLDEST_SQLITE = (3, 37, 0)  # STRICT tables

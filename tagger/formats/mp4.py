@@ -2,7 +2,7 @@
 
 ``©gen`` holds texts, one ``data`` box each; ``gnre`` a number of ID3v1's list, counted from 1. Free space in
 the file keeps its size, so that taking a change back gives back the former bytes; audio behind the metadata
-moves, and the tables that point at it follow (`tagger.digest` proves that they do).
+moves, and the tables that point at it follow (`tagger.formats.digest` proves that they do).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from array import array
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from tagger.containers import Chunk, Layout, boxes, chunk_offsets, find_boxes
-from tagger.fields import fill_places
 from tagger.files import read_at
-from tagger.id3 import UnsafeError
-from tagger.splice import Patch, no_id3v1, read_extent
+from tagger.formats.containers import Chunk, Layout, boxes, chunk_offsets, find_boxes
+from tagger.formats.fields import fill_places
+from tagger.formats.id3 import UnsafeError
+from tagger.formats.splice import Patch, no_id3v1, read_extent
 from tagger.tracks import GenreState
 
 GNRE = "gnre:"
@@ -174,20 +174,21 @@ def _resized(file: BinaryIO, item: Chunk, by: int) -> Patch:
 
 def _moved_offsets(file: BinaryIO, top: list[Chunk], at: int, by: int) -> list[Patch]:
     """Every table of places in the file, for what lies behind `at` and moves."""
-    if not any(item.start >= at for item in top):
-        return []
-    if _has_absolute_fragments(file, top, at):
+    behind = any(item.start >= at for item in top)
+    if behind and _has_absolute_fragments(file, top, at):
         raise UnsafeError("it is fragmented in a way that ties its parts to their places in the file")
     patches = []
     moov = next(item for item in top if item.kind == b"moov")
     for table in find_boxes(file, moov, b"trak", b"mdia", b"minf", b"stbl"):
         for item in boxes(file, table.content, table.end):
-            if item.kind == b"saio":
+            if item.kind == b"saio" and behind:
                 raise UnsafeError("it is encrypted, with its metadata in front and no room in it")
             if item.kind not in (b"stco", b"co64"):
                 continue
             old = chunk_offsets(file, item)
             if any(offset >= at for offset in old):
+                if not behind:
+                    raise UnsafeError("its audio lies inside its metadata")
                 patches.append(Patch(item.content + 8, len(old) * old.itemsize, _moved(old, at, by)))
     return patches
 

@@ -15,38 +15,15 @@ from typing import Self
 
 from sqlite_utils import Database
 
-from tagger.catalogue import Catalogue
-from tagger.columns import plain, to_json
-from tagger.database import connect, empty_log, explain, tidy_sidecars
 from tagger.errors import StoreError
-from tagger.filters import EVERYTHING, TrackFilter
-from tagger.library import Order
-from tagger.rows import (
-    EditRow,
-    ErrorGroup,
-    LabelRow,
-    OutcomeRow,
+from tagger.store.catalogue import Catalogue
+from tagger.store.columns import plain, to_json
+from tagger.store.connection import connect, empty_log, explain, tidy_sidecars
+from tagger.store.rows import (
     RunKind,
-    RunRow,
     RunState,
-    Summary,
-    TrackRow,
 )
 from tagger.tracks import Outcome, Status, display
-
-__all__ = [
-    "EVERYTHING",
-    "EditRow",
-    "ErrorGroup",
-    "LabelRow",
-    "Order",
-    "OutcomeRow",
-    "RunRow",
-    "Store",
-    "Summary",
-    "TrackFilter",
-    "TrackRow",
-]
 
 
 class Store(Catalogue):

@@ -10,11 +10,11 @@ import struct
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from tagger.containers import Layout
-from tagger.fields import fill_places
 from tagger.files import read_at
-from tagger.id3 import UnsafeError
-from tagger.splice import Patch, no_id3v1, read_extent
+from tagger.formats.containers import Layout
+from tagger.formats.fields import fill_places
+from tagger.formats.id3 import UnsafeError
+from tagger.formats.splice import Patch, no_id3v1, read_extent
 from tagger.tracks import GenreState
 
 _WM_GENRE = "WM/Genre\0".encode("utf-16-le")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
-from tagger.id3 import UnsafeError
+from tagger.formats.id3 import UnsafeError
 
 
 def fill_places(items: list[bytes], is_genre: Callable[[bytes], bool], new: Sequence[bytes]) -> list[bytes]:

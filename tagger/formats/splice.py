@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from tagger.containers import Chunk, Extent, Layout, flac_blocks, id3v2_length, iff_chunks
-from tagger.fields import new_ape_tag, new_vorbis_comment, set_ape_genre, set_vorbis_genre
 from tagger.files import BLOCK_BYTES, read_at
-from tagger.id3 import UnsafeError, new_tag, set_genre
+from tagger.formats.containers import Chunk, Extent, Layout, flac_blocks, id3v2_length, iff_chunks
+from tagger.formats.fields import new_ape_tag, new_vorbis_comment, set_ape_genre, set_vorbis_genre
+from tagger.formats.id3 import UnsafeError, new_tag, set_genre
 from tagger.tracks import GenreState
 
 IGNR = "IGNR:"

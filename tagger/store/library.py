@@ -7,10 +7,10 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from tagger import columns, rows
-from tagger.database import explain
-from tagger.filters import EVERYTHING, Condition, TrackFilter, below
-from tagger.rows import (
+from tagger.store import columns, rows
+from tagger.store.connection import explain
+from tagger.store.filters import EVERYTHING, Condition, TrackFilter, below
+from tagger.store.rows import (
     RUN_COLUMNS,
     TRACK_COLUMNS,
     ErrorGroup,
@@ -66,7 +66,7 @@ class Library:
         return found[0] if found else None
 
     def query(self, sql: str, params: Sequence[object] = ()) -> list[Any]:
-        """Rows of a SELECT over the tables of `tagger.schema`, for those who count differently."""
+        """Rows of a SELECT over the tables of `tagger.store.schema`, for those who count differently."""
         return self._all(sql, params)
 
     def add_function(self, name: str, function: Callable[..., int | float | str | None], n_args: int) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal
 
-from tagger import rows
-from tagger.columns import state_from_json, state_to_json, to_json
-from tagger.library import Library
-from tagger.rows import EDIT_COLUMNS, EditRow, EditState
+from tagger.store import rows
+from tagger.store.columns import state_from_json, state_to_json, to_json
+from tagger.store.library import Library
+from tagger.store.rows import EDIT_COLUMNS, EditRow, EditState
 from tagger.tracks import GenreState, TagEdit
 
 

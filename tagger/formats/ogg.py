@@ -11,11 +11,11 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from tagger.containers import Layout
-from tagger.fields import new_vorbis_comment, set_vorbis_genre
 from tagger.files import read_at
-from tagger.id3 import UnsafeError
-from tagger.splice import TAG_LIMIT_BYTES, Patch, no_id3v1
+from tagger.formats.containers import Layout
+from tagger.formats.fields import new_vorbis_comment, set_vorbis_genre
+from tagger.formats.id3 import UnsafeError
+from tagger.formats.splice import TAG_LIMIT_BYTES, Patch, no_id3v1
 from tagger.tracks import GenreState
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))

@@ -7,11 +7,11 @@ import time
 from abc import ABC
 from collections.abc import Callable, Iterable, Mapping
 
-from tagger.columns import analysis_fields, arrays_to_blobs, estimate_fields, plain, tag_fields
 from tagger.errors import StoreError
-from tagger.filters import TrackFilter, below
-from tagger.journal import Journal
-from tagger.rows import LabelSource, TrackRow
+from tagger.store.columns import analysis_fields, arrays_to_blobs, estimate_fields, plain, tag_fields
+from tagger.store.filters import TrackFilter, below
+from tagger.store.journal import Journal
+from tagger.store.rows import LabelSource, TrackRow
 from tagger.tracks import FileTags, GenreEstimate, Heard, Track, display
 
 _NO_ANALYSIS: dict[str, object] = {"model_id": None, "listened_ns": None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from tagger.columns import plain
+from tagger.store.columns import plain
 from tagger.tracks import Status
 
 

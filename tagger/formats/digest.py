@@ -16,7 +16,9 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from tagger.containers import (
+from tagger.errors import AudioError
+from tagger.files import BLOCK_BYTES, explain, open_regular, read_at
+from tagger.formats.containers import (
     ASF_HEADER,
     Chunk,
     Extent,
@@ -29,8 +31,6 @@ from tagger.containers import (
     iff_chunks,
     layout,
 )
-from tagger.errors import AudioError
-from tagger.files import BLOCK_BYTES, explain, open_regular, read_at
 from tagger.tracks import display
 
 DIGEST_BYTES = 16

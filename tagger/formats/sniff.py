@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 
-from tagger.containers import layout
 from tagger.errors import TagError
 from tagger.files import open_regular, read_at
-from tagger.frames import mpeg_frame_length
+from tagger.formats.containers import layout
+from tagger.formats.frames import mpeg_frame_length
 
 AUDIO_SUFFIXES = frozenset(
     b".mp3 .mp2 .mpga .flac .fla .ogg .oga .opus .spx .m4a .m4b .m4p .m4r .mp4 .aac .wav .wave .bwf .rf64"
@@ -56,8 +56,9 @@ def by_suffix(name: bytes) -> bool | None:
 def by_content(path: bytes) -> bool:
     """Whether a file's content begins as a supported kind of audio does, after the tags in front of it.
 
-    Stricter than `tagger.containers.layout`: nothing in the name says music, so frames of audio somewhere
-    inside are not enough: a game's data file may hold them, and must not get a tag. Raw AAC is not taken.
+    Stricter than `tagger.formats.containers.layout`: nothing in the name says music, so frames of audio
+    somewhere inside are not enough: a game's data file may hold them, and must not get a tag. Raw AAC is not
+    taken.
 
     Raises
     ------

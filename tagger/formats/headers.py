@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from tagger.containers import asf_objects, iff_chunks, layout
 from tagger.files import read_at
-from tagger.frames import mpeg_frame_length
+from tagger.formats.containers import asf_objects, iff_chunks, layout
+from tagger.formats.frames import mpeg_frame_length
 
 _OGG_PAGE_MAX = 65307
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
