@@ -166,11 +166,14 @@ def measure(
     n_hits = sum((c.argmax(axis=1) == g).sum() for c, g in zip(heard.chunks, heard.genre, strict=True))
     bins = np.minimum((confidence * N_BINS).astype(np.int64), N_BINS - 1)
     order = np.argsort(-confidence, kind="stable")
+    pair = [i for i, name in enumerate(genres) if name in ("pop", "rock")]
+    half_right = ~correct & np.isin(said, pair) & np.isin(heard.genre, pair)
     steps = np.unique(np.linspace(1, len(order), 20).round().astype(np.int64))
     return {
         "n_tracks": len(heard.genre),
         "accuracy": _round(correct.mean()),
         "accuracy_95": [_round(v) for v in bootstrap_interval(correct)],
+        "accuracy_pop_rock_half": _round((correct + half_right / 2).mean()),
         "chunk_accuracy": _round(n_hits / n_chunks),
         "macro_f1": _round(f1[here].mean()),
         "ece": _round(expected_calibration_error(confidence, correct)),
