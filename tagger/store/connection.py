@@ -212,10 +212,11 @@ def _unescape(field: bytes) -> bytes:
 
 def explain(error: sqlite3.Error, name: str) -> StoreError:
     """Put an error of SQLite in words: which database, what is wrong, what to do."""
-    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    extended = getattr(error, "sqlite_errorcode", None) or 0
+    code = extended & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         text = f"The database {name} is busy: another program keeps writing to it; try again when it is done."
-    elif code == sqlite3.SQLITE_FULL:
+    elif code == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:  # no room for its -shm file
         text = f"The disk is full: the database {name} cannot be written; make room and start again."
     elif code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         text = f"The database {name} is damaged ({error}): restore a copy of it, or move it away."
