@@ -52,14 +52,19 @@ def genre_bars(overview: pd.DataFrame) -> Figure:
         genre=[label or NONE_SHOWN for label in labels], share=summed["n"] / max(summed["n"].sum(), 1)
     )
     order = list(data["genre"])
-    bars = alt.Chart(data, height=max(len(order), 1) * 26).encode(
+    bars = alt.Chart(data, height=max(len(order), 1) * 26 + 14).encode(
         x=alt.X(
             "n:Q",
             title=None,
             axis=None,
             scale=alt.Scale(domainMax=float(data["n"].max() * 1.18) if len(data) else 1),
         ),
-        y=alt.Y("genre:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=140)),
+        y=alt.Y(
+            "genre:N",
+            sort=order,
+            title=None,
+            axis=alt.Axis(ticks=False, domain=False, labelOverlap=False, labelLimit=140),
+        ),
         tooltip=[
             alt.Tooltip("genre:N", title="Genre"),
             alt.Tooltip("n:Q", title="Tracks", format=","),
@@ -124,14 +129,19 @@ def statuses(counts: Mapping[str, int]) -> Figure:
     """What became of the tracks, the most first. `counts` by the words of the status."""
     known = sorted(counts, key=lambda status: -counts[status])
     data = pd.DataFrame({"status": known, "n": [counts[status] for status in known]})
-    bars = alt.Chart(data, height=max(len(data), 1) * 26).encode(
+    bars = alt.Chart(data, height=max(len(data), 1) * 26 + 14).encode(
         x=alt.X(
             "n:Q",
             title=None,
             axis=None,
             scale=alt.Scale(domainMax=float(data["n"].max() * 1.2) if len(data) else 1),
         ),
-        y=alt.Y("status:N", sort=known, title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=160)),
+        y=alt.Y(
+            "status:N",
+            sort=known,
+            title=None,
+            axis=alt.Axis(ticks=False, domain=False, labelOverlap=False, labelLimit=160),
+        ),
         tooltip=[alt.Tooltip("status:N", title="Status"), alt.Tooltip("n:Q", title="Tracks", format=",")],
     )
     colours = [palette.STATUSES.get(name, palette.NO_GENRE) for name in known]

@@ -19,7 +19,12 @@ def accuracy(frame: pd.DataFrame) -> Figure:
     order = list(frame["set"])
     parts = list(dict.fromkeys(frame["part"]))
     base = alt.Chart(frame, height=max(len(order), 1) * 44 + 80).encode(
-        y=alt.Y("set:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=200)),
+        y=alt.Y(
+            "set:N",
+            sort=order,
+            title=None,
+            axis=alt.Axis(ticks=False, domain=False, labelOverlap=False, labelLimit=200),
+        ),
         tooltip=[
             alt.Tooltip("set:N", title="Tracks"),
             alt.Tooltip("accuracy:Q", title="Right", format=".1%"),
@@ -79,7 +84,9 @@ def per_genre(frame: pd.DataFrame) -> Figure:
     data = frame.sort_values("f1", ascending=False)
     order = list(data["genre"])
     base = alt.Chart(data, height=len(order) * 30).encode(
-        y=alt.Y("genre:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False)),
+        y=alt.Y(
+            "genre:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False, labelOverlap=False)
+        ),
         tooltip=[
             alt.Tooltip("genre:N", title="Genre"),
             alt.Tooltip("n_tracks:Q", title="Tracks"),

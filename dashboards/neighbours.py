@@ -60,7 +60,7 @@ def load_embeddings(store: Store, model_id: str, *, limit: int) -> Embeddings:
         ids=np.array([row[0] for row in rows], dtype=np.int64),
         vectors=vectors / np.where(length > 0, length, 1),
         mean=mean,
-        n_all=n_all,
+        n_all=n_all if n_all > limit else len(rows),
     )
 
 

@@ -182,7 +182,7 @@ def _answers(desk: frame.Desk, session: Session, row: TrackRow, *, into_file: bo
     genres.sort(key=lambda genre: -row.probabilities.get(genre, 0.0))  # the likeliest under the first keys
     with st.container(horizontal=True):
         for number, genre in enumerate(genres, start=1):
-            shortcut = str(number) if number < 10 else None
+            shortcut = str(number % 10) if number <= 10 else None
             if st.button(plain(genre), shortcut=shortcut, key=f"genre {number}"):
                 _judge(desk, session, row, "corrected", genre, into_file=into_file)
     with (

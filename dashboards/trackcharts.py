@@ -116,7 +116,12 @@ def top_genres(probabilities: Mapping[str, float], *, threshold: float | None, n
     labels = list(data["genre"])
     base = alt.Chart(data, height=max(len(labels), 1) * 28).encode(
         x=alt.X("p:Q", scale=alt.Scale(domain=[0, 1.12]), title=None, axis=None),
-        y=alt.Y("genre:N", sort=labels, title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=140)),
+        y=alt.Y(
+            "genre:N",
+            sort=labels,
+            title=None,
+            axis=alt.Axis(ticks=False, domain=False, labelOverlap=False, labelLimit=140),
+        ),
         tooltip=[alt.Tooltip("genre:N", title="Genre"), alt.Tooltip("p:Q", title="Confidence", format=".1%")],
     )
     layers: list[Any] = [

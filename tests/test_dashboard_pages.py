@@ -232,11 +232,19 @@ def test_a_track_can_be_heard_and_explained(playable: list[int]) -> None:
     assert [url.rpartition(".")[2] for url in audio_of(app)] == ["mp3"]
     assert "Called jazz, at 90% confidence" in texts(app)
     assert len(app.get("vega_lite_chart") or app.get("arrow_vega_lite_chart")) >= 2
-    assert list(app.dataframe[-1].value["title"]) == ["B"]
+    assert "Nothing else in the library sounds like it" in texts(app)
     assert "Nothing was ever written" in texts(app)
     other = open_page("track", id=str(playable[1]))
     assert [url.rpartition(".")[2] for url in audio_of(other)] == ["wav"] and "preview" in texts(other)
     assert "Given no genre: best guess pop at 0.30" in texts(other)
+
+
+def test_a_track_has_neighbours_of_its_kind(db: Path) -> None:
+    near = open_page("track", id="1").dataframe[-1].value  # the first of the blues
+    assert {f"Song {i}" for i in (10, 20, 30, 40, 50)} <= set(near["title"]) and "Song 0" not in set(
+        near["title"]
+    )
+    assert list(near["similarity"]) == sorted(near["similarity"], reverse=True)
 
 
 @pytest.mark.parametrize(
