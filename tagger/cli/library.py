@@ -21,7 +21,7 @@ from tagger.cli.common import (
     settings_options,
     shown,
 )
-from tagger.cli.report import MEANING, duration
+from tagger.cli.report import MEANING, duration, tracks
 from tagger.tracks import Status, display
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def status(as_json: bool, db: Path | None, config: Path | None) -> None:
             )
         )
         return
-    click.echo(f"{summary.n_tracks:,} tracks in {display(os.fsencode(settings.db))}")
+    click.echo(f"{tracks(summary.n_tracks)} in {display(os.fsencode(settings.db))}")
     click.echo()
     for name, n in summary.by_status.items():
         meaning = MEANING[Status(name)] if name else "found, but the run did not get to them"
@@ -111,7 +111,7 @@ def ls(
 
     settings = load_settings(config, db=db)
     folders = absolute(paths) or (None,)
-    tracks: list[TrackRow] = []
+    found: list[TrackRow] = []
     with open_for_reading(settings) as store:
         for folder in folders:
             which = TrackFilter(
@@ -123,16 +123,16 @@ def ls(
                 folder=folder,
                 missing=missing,
             )
-            tracks += store.list_tracks(which, order=sort, limit=limit)  # type: ignore[arg-type]  # checked by click
-    tracks = tracks[:limit]
+            found += store.list_tracks(which, order=sort, limit=limit)  # type: ignore[arg-type]  # checked by click
+    found = found[:limit]
     if as_json:
-        for track in tracks:
+        for track in found:
             click.echo(_track_json(track))
         return
-    if not tracks:
+    if not found:
         click.echo("No track answers to that.", err=True)
         return
-    roots = sorted({track.root for track in tracks}, key=len, reverse=True)
+    roots = sorted({track.root for track in found}, key=len, reverse=True)
     print_table(
         ["in the file", "heard", "conf.", "status", "track"],
         (
@@ -143,7 +143,7 @@ def ls(
                 (track.status or "waiting").replace("_", " "),
                 shown(track.path, roots),
             )
-            for track in tracks
+            for track in found
         ),
         right=[2],
     )

@@ -83,7 +83,7 @@ class RunReport:
             rest = n_found - n_to_listen
             known = f" ({rest:,} known already)" if rest else ""
             processes = "1 process" if self.jobs == 1 else f"{self.jobs} processes"
-            self._say(f"{n_found:,} tracks found; listening to {n_to_listen:,}{known} with {processes}")
+            self._say(f"{tracks(n_found)} found; listening to {n_to_listen:,}{known} with {processes}")
             if sys.stderr.isatty():
                 self._start_bar()
 
@@ -125,7 +125,7 @@ class RunReport:
         if summary.n_listened:
             rate = summary.n_listened / max(summary.duration_s, 1e-6)
             speed = f", {summary.n_listened:,} of them listened to ({rate:.1f} tracks/s)"
-        self._say(f"{total:,} tracks in {duration(summary.duration_s)}{speed}", err=self.quiet)
+        self._say(f"{tracks(total)} in {duration(summary.duration_s)}{speed}", err=self.quiet)
         for status in Status:
             if n := summary.counts.get(status, 0):
                 meaning = MEANING[status]
@@ -172,6 +172,11 @@ class RunReport:
             self.bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
         else:
             click.echo(message, err=err or self.as_json)
+
+
+def tracks(n: int) -> str:
+    """``"1 track"``, ``"1,234 tracks"``."""
+    return f"{n:,} track{'' if n == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
