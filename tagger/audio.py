@@ -35,7 +35,8 @@ from tagger.tracks import display
 MAX_LISTENED_S = 3 * 3600.0
 """Of a longer track (a day of radio), the first three hours are analysed."""
 
-_FORMATS = "aac,aiff,ape,asf,dsf,flac,mov,mp3,mpc,mpc8,ogg,tta,w64,wav,wv"
+_FORMATS = "aac,aiff,ape,asf,dsf,flac,mov,mp3,mpc,mpc8,ogg,tta,w64,wav,wv"  # no playlists to be followed
+_SAFELY = {"format_whitelist": _FORMATS, "protocol_whitelist": "none"}
 _CODINGS = "mp3 flac vorbis opus aac alac pcm_s16le pcm_s16be wmav2 ape wavpack mpc7 mpc8 tta dsd_lsbf"
 _STATING = {"aiff", "ape", "asf", "flac", "mov", "mpc", "mpc8", "tta", "w64", "wav", "wv"}
 _BLOCK = 65536  # samples at the file's own rate that pass from ffmpeg to soxr at a time
@@ -95,14 +96,14 @@ class Recording:
             raise AudioError(f"{self._name}: the file is cut off: {claims.cut}")
         file.seek(0)
         try:
-            # The whitelists keep playlists from being followed to other files or the network.
-            options = {"format_whitelist": _FORMATS, "protocol_whitelist": "none"}
-            self._input: Any = av.open(_Source(file), options=options, metadata_errors="ignore")
+            self._input: Any = av.open(_Source(file), options=_SAFELY, metadata_errors="ignore")
         except MemoryError:
             raise
         except _FAILURES as error:
             raise AudioError(f"{self._name}: {_why(error, 'holds no audio that can be decoded')}") from error
         self.container = self._input.format.name.split(",")[0]
+        if claims.container == "mp3" != self.container:  # whose tables a tag in front would make wrong
+            raise AudioError(f"{self._name}: is MP3 by its frames, but the decoder finds {self.container}")
         streams = [s for s in self._input.streams.audio if s.codec_context is not None]
         if not streams:  # pictures only, or a coding nobody but its seller can decode
             self._input.close()

@@ -10,9 +10,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import pytest
 
+from tagger.classify import listen
 from tagger.model import read_card, shipped_model_dir
+from tagger.tracks import ListenTask, Status
+from tests import media
 from tests.reliability import bombs, disks, fuzz, hostile, meddling, offline, places, sameness
 from tests.reliability.figures import NotHere
 
@@ -90,3 +94,19 @@ def test_disks_that_are_full_gone_or_wrong_about_the_time(
 def test_R23_bombs(tmp_path: Path) -> None:
     figure = bombs.bombs(tmp_path, size=4)
     assert figure, (figure.measured, figure.notes)
+
+
+def test_R27_mpeg_frames_in_another_container_do_not_make_an_mp3(tmp_path: Path) -> None:
+    """Old QuickTime has no ``ftyp``; a tag put in front of it would leave all its tables pointing nowhere."""
+    path = tmp_path / "old.mp4"
+    with av.open(str(path), "w", format="mp4") as out:
+        stream = out.add_stream("libmp3lame", rate=44100)
+        stream.layout = "stereo"
+        frame = av.AudioFrame.from_ndarray(media.music(3).reshape(1, -1), format="flt", layout="stereo")
+        frame.sample_rate = 44100
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    path.write_bytes(path.read_bytes().replace(b"ftyp", b"free", 1))
+    heard = listen(ListenTask(os.fsencode(path), os.fspath(shipped_model_dir())))
+    assert (heard.failure, heard.analysis) == (Status.UNREADABLE, None), heard
+    assert "the decoder finds mov" in heard.reason
