@@ -117,7 +117,7 @@ def per_genre(frame: pd.DataFrame) -> Figure:
 def reliability(frame: pd.DataFrame, *, height: int = 280) -> Figure:
     """How often the model is right when it is so sure. `frame` of `evaluation.reliability`."""
     perfect = alt.Chart(pd.DataFrame({"confidence": [0, 1], "accuracy": [0, 1]})).mark_line(
-        strokeDash=[4, 4], color=palette.NO_GENRE
+        strokeDash=[4, 4], color=palette.NO_GENRE, tooltip=None
     )
     perfect = perfect.encode(x="confidence:Q", y="accuracy:Q")
     base = alt.Chart(frame).encode(
@@ -150,7 +150,7 @@ def risk_coverage(frame: pd.DataFrame, threshold: float, *, height: int = 280) -
     here = at_threshold(frame, threshold)
     if here is not None:
         point = alt.Chart(pd.DataFrame([here])).encode(x="coverage:Q", y="precision:Q")
-        layers.append(point.mark_point(size=260, filled=False, strokeWidth=3, color=_SECOND))
+        layers.append(point.mark_point(size=260, filled=False, strokeWidth=3, color=_SECOND, tooltip=None))
     return alt.layer(*layers).properties(height=height)
 
 

@@ -42,7 +42,7 @@ def activations(timeline: pd.DataFrame, duration_s: float, *, height: int = 300)
     y_axis = alt.Axis(format=".0%", values=[0, 0.5, 1], minExtent=_AXIS, maxExtent=_AXIS)
     areas = (
         alt.Chart(timeline)
-        .mark_area(interpolate="monotone", line=False, opacity=0.92)
+        .mark_area(interpolate="monotone", line=False, opacity=0.92, tooltip=None)
         .encode(
             x=x,
             y=alt.Y("p:Q", stack="zero", title=None, scale=alt.Scale(domain=[0, 1]), axis=y_axis),
@@ -87,7 +87,7 @@ def spectrogram(
     names = "{" + ", ".join(f"'{band}': '{name}'" for band, name in ticks.items()) + "}"
     return (
         alt.Chart(data, height=150)
-        .mark_image(aspect=False)
+        .mark_image(aspect=False, tooltip=None)
         .encode(
             x=_seconds_axis(duration_s, labels=False),
             x2="end:Q",

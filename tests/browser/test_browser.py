@@ -40,7 +40,7 @@ def wait(look: Callable[[], T], *, limit_s: float = 45) -> T:
         try:
             if found := look():
                 return found
-        except (StaleElementReferenceException, WebDriverException, StopIteration):
+        except (StaleElementReferenceException, WebDriverException, StopIteration, IndexError):
             pass
         assert time.monotonic() < deadline, "it did not show up"
         time.sleep(0.2)
@@ -224,33 +224,27 @@ def test_the_threshold_says_what_it_means(browser: Any, site: Site) -> None:
     wait(lambda: any(line.startswith("0 of ") for line in body(browser).splitlines()))
 
 
+DOTS = "[data-testid=stVegaLiteChart] .mark-symbol.role-mark path"
+
+
 def tooltips(browser: Any) -> str:
-    """Everything that is said when the pointer goes over all of a chart."""
-    wait(lambda: browser.find_element(By.CSS_SELECTOR, "[data-testid=stVegaLiteChart] .marks"))
+    """Everything that is said when the pointer goes from dot to dot."""
+    wait(lambda: browser.find_elements(By.CSS_SELECTOR, DOTS))
     return str(
         browser.execute_script(
             """
-            const chart = document.querySelector('[data-testid=stVegaLiteChart] .marks');
-            const box = chart.getBoundingClientRect(), said = new Set(), at = [];
-            if (chart.tagName == 'CANVAS') {
-                const scale = chart.width / box.width, all = chart.getContext('2d');
-                for (let y = 2; y < box.height; y += 5) for (let x = 2; x < box.width; x += 5) {
-                    const [r, g, b, a] = all.getImageData(x * scale, y * scale, 1, 1).data;
-                    if (a > 100 && Math.min(r, g, b) < 200) at.push([box.left + x, box.top + y]);
-                }
-            } else for (const dot of chart.querySelectorAll('.mark-symbol path')) {
-                const b = dot.getBoundingClientRect();
-                at.push([b.left + b.width / 2, b.top + b.height / 2]);
-            }
-            for (const [x, y] of at.slice(0, 600)) {
-                const target = chart.tagName == 'CANVAS' ? chart : document.elementFromPoint(x, y) || chart;
+            const said = new Set();
+            for (const dot of document.querySelectorAll(arguments[0])) {
+                const b = dot.getBoundingClientRect(), at = [b.left + b.width / 2, b.top + b.height / 2];
                 for (const kind of ['pointermove', 'mousemove', 'pointerover', 'mouseover'])
-                    target.dispatchEvent(new PointerEvent(kind, {clientX: x, clientY: y, bubbles: true}));
+                    dot.dispatchEvent(
+                        new PointerEvent(kind, {clientX: at[0], clientY: at[1], bubbles: true}));
                 const tip = document.querySelector('#vg-tooltip-element.visible');
                 if (tip) said.add(tip.textContent);
             }
             return [...said].join('|');
-            """
+            """,
+            DOTS,
         )
     )
 
@@ -360,3 +354,52 @@ def test_pages_read_throughout_a_run(browser: Any, site: Site, tmp_path: Path) -
             n += 1
     run.join()
     assert n >= 3
+
+
+def click_at(browser: Any, x: float, y: float) -> None:
+    """A real click at a place of the window."""
+    for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+        pressed = {} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}
+        browser.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **pressed})
+        time.sleep(0.1)
+
+
+def test_a_dot_of_the_map_plays(browser: Any, site: Site) -> None:
+    show(browser, site, "map", "Near means alike")
+    dots = wait(
+        lambda: browser.execute_script(
+            """
+            return [...document.querySelectorAll(arguments[0])].map(dot => {
+                const b = dot.getBoundingClientRect();
+                return [b.left + b.width / 2, b.top + b.height / 2];
+            }).filter(at => at[1] > 60 && at[1] < innerHeight - 10);
+            """,
+            DOTS,
+        )
+    )
+    for x, y in dots[:: max(len(dots) // 5, 1)]:  # one of them may be a file that cannot be played
+        click_at(browser, x, y)
+        settled(browser)
+        if browser.find_elements(By.TAG_NAME, "audio"):
+            break
+    plays(browser)
+    picture(browser, "map-playing")
+
+
+def test_a_click_on_the_seconds_plays_from_there(browser: Any, site: Site) -> None:
+    known = ids(site)
+    name = next(
+        name for name in known if name.endswith(".mp3") and name not in ("broken.mp3", "hostile0.mp3")
+    )
+    show(browser, site, f"track?id={known[name]}", "Click to listen from there")
+    chart = wait(lambda: browser.find_elements(By.CSS_SELECTOR, "[data-testid=stVegaLiteChart] svg.marks")[1])
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", chart)
+    time.sleep(0.5)
+    box = browser.execute_script("return arguments[0].getBoundingClientRect().toJSON()", chart)
+    click_at(browser, box["left"] + box["width"] * 0.6, box["top"] + 60)
+    told = wait(lambda: browser.find_element(By.CSS_SELECTOR, "#vg-tooltip-element.visible").text)
+    assert told.startswith("at") and "%" in told, "the second under the pointer, and its genres"
+    audio = browser.find_element(By.TAG_NAME, "audio")
+    length = float(browser.execute_script("return arguments[0].duration", audio))
+    script = "return document.querySelector('audio').currentTime"
+    wait(lambda: 0.4 * length < browser.execute_script(script) < 0.8 * length)
