@@ -32,7 +32,7 @@ def test_R27_what_broke_a_promise_once(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_R27_mutations_of_every_container(tmp_path: Path) -> None:
-    figure = fuzz.fuzz(tmp_path, size=40)
+    figure = fuzz.fuzz(tmp_path, size=30)
     assert figure, figure.notes
 
 
@@ -67,7 +67,7 @@ def test_R33_files_meddled_with_during_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_R25_workers_and_order_make_no_difference(tmp_path: Path) -> None:
-    figure = sameness.sameness(tmp_path, size=8)
+    figure = sameness.sameness(tmp_path, size=4)
     assert figure, (figure.measured, figure.notes)
 
 
