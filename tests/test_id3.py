@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from tagger.formats.id3 import UnsafeError, refuse_bombs, to_synchsafe
+from tagger.formats.id3 import UnsafeError, refuse_bombs, set_genre, to_synchsafe
 
 
 def tag(*frames: bytes, version: int = 4, flags: int = 0) -> bytes:
@@ -55,3 +55,10 @@ def test_too_many_frames() -> None:
 
 def test_a_damaged_tag_is_left_to_the_reader() -> None:
     refuse_bombs(tag(b"TXXX\x7f\x7f\x7f\x7f\0\0" + bytes(5000)))
+
+
+def test_a_footer_that_is_not_there_is_not_written_over() -> None:
+    whole = tag(frame(b"TIT2", b"\3Title"), flags=0x10)
+    assert set_genre(whole + b"3DI" + whole[3:10], ["Rock"])[-10:-7] == b"3DI"
+    with pytest.raises(UnsafeError, match="footer"):
+        set_genre(whole + b"\xff\xfb\x90\x64" + bytes(6), ["Rock"])

@@ -93,6 +93,8 @@ def set_genre(tag: bytes, values: Sequence[str]) -> bytes:
         raise UnsafeError("its ID3 tag would become larger than ID3 allows")
     head = tag[:6] + to_synchsafe(len(body))
     footer = tag[10 + synchsafe(tag[6:10]) : length]
+    if footer and footer[:3] != b"3DI":  # the flag is damage, and these bytes are audio
+        raise UnsafeError("its ID3 tag claims a footer that is not there")
     return head + body + (b"3DI" + head[3:] if footer else b"")
 
 
