@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -176,8 +177,8 @@ def _compare(cards: dict[str, tuple[str, ModelCard]]) -> None:
                 "genres": len(card.genres),
                 "MB": card.weights.size_bytes / 1e6,
                 "threshold": card.decision.threshold,
-                "held out": held_out.get("accuracy"),
-                "elsewhere": float(np.mean(elsewhere)) if elsewhere else None,
+                "held out": _percent(held_out.get("accuracy")),
+                "elsewhere": _percent(np.mean(elsewhere) if elsewhere else None),
                 "calibration error": held_out.get("ece"),
             }
         )
@@ -187,7 +188,13 @@ def _compare(cards: dict[str, tuple[str, ModelCard]]) -> None:
         width="content",
         column_config={
             "MB": st.column_config.NumberColumn(format="%.1f"),
-            "held out": st.column_config.NumberColumn(format="percent"),
-            "elsewhere": st.column_config.NumberColumn(format="percent"),
+            "threshold": st.column_config.NumberColumn(format="%.2f"),
+            "held out": st.column_config.NumberColumn(format="%.0f %%"),
+            "elsewhere": st.column_config.NumberColumn(format="%.0f %%"),
+            "calibration error": st.column_config.NumberColumn(format="%.2f"),
         },
     )
+
+
+def _percent(share: Any) -> float | None:
+    return None if share is None else 100 * float(share)

@@ -56,8 +56,13 @@ def confusion(frame: pd.DataFrame) -> Figure:
     """What the tracks of each genre were called. `frame` of `evaluation.confusion`."""
     genres = list(dict.fromkeys(frame["estimate"]))
     base = alt.Chart(frame).encode(
-        x=alt.X("estimate:N", sort=genres, title="called", axis=alt.Axis(labelAngle=-45, orient="top")),
-        y=alt.Y("reference:N", sort=genres, title="is"),
+        x=alt.X(
+            "estimate:N",
+            sort=genres,
+            title="called",
+            axis=alt.Axis(labelAngle=-45, labelOverlap=False, orient="top"),
+        ),
+        y=alt.Y("reference:N", sort=genres, title="is", axis=alt.Axis(labelOverlap=False)),
         tooltip=[
             alt.Tooltip("reference:N", title="Is"),
             alt.Tooltip("estimate:N", title="Called"),
