@@ -30,7 +30,7 @@ def test_options_named_in_the_readme_exist() -> None:
         for parameter in command.params
         for option in (*parameter.opts, *parameter.secondary_opts)
     }
-    known |= {"--check", "--help"}  # of ruff, of click
+    known |= {"--check", "--help", "--data"}  # of ruff, of click, of python -m training
     named = set(re.findall(r"--[a-z][a-z-]+", README))
     assert named <= known, named - known
 

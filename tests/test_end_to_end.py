@@ -191,3 +191,26 @@ def test_undo_of_a_folder_and_of_a_genre(library: Path, tagger: Tagger) -> None:
     assert tagger("undo", "--genre", genre.upper(), "--yes").code == 0
     assert genre_of(library / "flac.flac") is None
     assert tagger("undo", "--genre", genre).code == 2, "nobody can be asked in a test"
+
+
+def test_mode_own_replaces_our_values_but_no_persons(
+    made_library: Path, tmp_path: Path, tagger: Tagger
+) -> None:
+    from tagger.store import Store
+
+    library = tmp_path / "music"
+    library.mkdir()
+    for name in ("mp3.mp3", "flac.flac"):
+        shutil.copy(made_library / name, library)
+    tagger("run", *ANY, library)
+    with Store.open(tmp_path / "data" / "tagger.db") as store:
+        corrected = store.find(os.fsencode(library / "flac.flac"))
+        assert corrected is not None
+        store.add_label(corrected.id, "Krautrock", "user")
+    config = tmp_path / "config.toml"
+    labels = next(line for line in tagger("models", "--json").lines if line["used"])["genres"]
+    config.write_text("[genres]\n" + "".join(f'{label} = "My {label.title()}"\n' for label in labels))
+    again = tagger("run", "--mode", "own", "--config", config, *ANY, "--json", library).by_name()
+    assert again["mp3.mp3"]["status"] == "tagged"
+    assert again["mp3.mp3"]["after"][0].startswith("My ")
+    assert again["flac.flac"]["status"] == "kept", "a person has had a word on it"

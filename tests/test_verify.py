@@ -59,3 +59,25 @@ def test_every_kind_of_finding(made_library: Path, tmp_path: Path, tagger: Tagge
     assert not (library / STRAY).exists()
     assert set(findings(database)) == {"changed by someone else", "gone"}
     assert read_tags(os.fsencode(library / "flac.flac")).genres == ("Krautrock",)
+
+
+def test_prune_forgets_and_the_journal_remembers(made_library: Path, tmp_path: Path, tagger: Tagger) -> None:
+    library = tmp_path / "music"
+    library.mkdir()
+    for name in ("mp3.mp3", "flac.flac", "m4a-aac.m4a"):
+        shutil.copy(made_library / name, library)
+    assert tagger("run", *ANY, library).code == 0
+    assert "No track is missing" in tagger("prune", "--yes").out
+    with Store.open(tmp_path / "data" / "tagger.db") as store:
+        assert store.mark_missing([os.fsencode(library)], set()) == 3
+
+    assert tagger("prune", "--dry-run").out.startswith("3 tracks would be forgotten")
+    refused = tagger("prune", "--yes")
+    assert refused.code == 3, "all of the library is missing: the disk may not be mounted"
+    assert tagger("prune", "--yes", "--force").code == 0
+    assert tagger("ls", "--json").lines == []
+
+    undone = tagger("undo", "--yes", "--json")
+    assert undone.code == 0, undone.err
+    assert [line["after"] for line in undone.lines] == [[], [], []]
+    assert read_tags(os.fsencode(library / "mp3.mp3")).genres == ()

@@ -9,7 +9,7 @@ from types import FrameType
 
 import click
 
-from tagger.cli import dashboard, library, listening, runs
+from tagger.cli import dashboard, library, listening, mending, runs
 from tagger.errors import ConfigError, LockedError, TaggerError
 
 USAGE, NOTHING_DONE, LOCKED, INTERRUPTED = 2, 3, 75, 130
@@ -31,8 +31,9 @@ for _command in (
     runs.run,
     runs.scan,
     runs.write,
-    runs.undo,
-    runs.verify,
+    mending.undo,
+    mending.verify,
+    mending.prune,
     library.status,
     library.ls,
     library.errors,

@@ -1,4 +1,4 @@
-"""The commands that may write: run, scan, write, undo."""
+"""The commands that tag: run, scan, write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 
 from tagger.cli.common import BYTES_PATHS, JSON, absolute, load_settings, model_dir, settings_options
 from tagger.cli.report import RunReport
-from tagger.tracks import WriteMode, display
+from tagger.tracks import WriteMode
 
 if TYPE_CHECKING:
     from tagger.config import Config
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _output_options(command: F) -> F:
+def output_options(command: F) -> F:
     command = click.option("-v", "--verbose", is_flag=True, help="Name every track, not only those written.")(
         command
     )
@@ -70,7 +70,7 @@ def _write_options(command: F) -> F:
 @BYTES_PATHS
 @_write_options
 @_listen_options
-@_output_options
+@output_options
 @settings_options
 def run(**options: Any) -> None:
     """Listen to what is new in the folders and write the genres that are missing.
@@ -87,7 +87,7 @@ def run(**options: Any) -> None:
 @BYTES_PATHS
 @click.option("--model", metavar="NAME", help="A shipped model, or the path of a model's directory.")
 @_listen_options
-@_output_options
+@output_options
 @settings_options
 def scan(**options: Any) -> None:
     """Listen and remember, but write no file: `tagger write` does that later.
@@ -100,7 +100,7 @@ def scan(**options: Any) -> None:
 @click.command()
 @BYTES_PATHS
 @_write_options
-@_output_options
+@output_options
 @settings_options
 def write(**options: Any) -> None:
     """Write genres from what is remembered, without listening again.
@@ -110,111 +110,6 @@ def write(**options: Any) -> None:
     Example: tagger write --mode append ~/Music/Jazz
     """
     sys.exit(_work("write_from_store", write=True, **options))
-
-
-@click.command()
-@click.argument("run_id", metavar="[RUN]", type=int, required=False)
-@click.option(
-    "--in",
-    "folders",
-    multiple=True,
-    type=click.Path(path_type=bytes),
-    metavar="PATH",
-    help="Only files below this folder, of all runs or of RUN.",
-)
-@click.option("--genre", help="Only where this genre was written, by all runs or by RUN.")
-@click.option("-n", "--dry-run", "--pretend", "dry_run", is_flag=True, help="Show what would be put back.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--preserve-mtime/--no-preserve-mtime", default=None, help="Keep the time of modification.")
-@_output_options
-@settings_options
-def undo(
-    run_id: int | None, folders: tuple[bytes, ...], genre: str | None, dry_run: bool, yes: bool,
-    preserve_mtime: bool | None, as_json: bool, quiet: bool, verbose: bool, db: Path | None,
-    config: Path | None,
-) -> None:  # fmt: skip
-    """Put back the genres that were replaced: by the last run that wrote, or by the one given.
-
-    A file whose genre somebody changed since is left alone. An undo is a run too, and can be undone by its
-    number.
-
-    Example: tagger undo 12 --in ~/Music/Jazz --dry-run
-    """
-    from tagger.errors import StoreError
-    from tagger.job import run_lock
-    from tagger.store import Store
-    from tagger.undo import edits_to_undo, undo_edits
-
-    settings = load_settings(config, db=db, preserve_mtime=preserve_mtime)
-    if not settings.db.exists():
-        raise StoreError(f"There is no database at {settings.db}, so there is nothing to undo.")
-    with ExitStack() as stack:
-        if not dry_run:
-            stack.enter_context(run_lock(settings.db))
-        store = stack.enter_context(Store.open(settings.db, read_only=dry_run))
-        if run_id is None and not folders and genre is None:
-            run_id = store.latest_write_run()
-            if run_id is None:
-                raise StoreError(
-                    "No run has written a genre that is still in force: there is nothing to undo."
-                )
-        edits = edits_to_undo(store, run_id=run_id, folders=absolute(folders), genre=genre)
-        if not (yes or dry_run):
-            if not sys.stdin.isatty():
-                raise click.UsageError(
-                    "Nobody can be asked here; say --yes to go ahead, or --dry-run to look."
-                )
-            click.confirm(f"Put back {len(edits):,} genres?", abort=True, err=True)
-        report = RunReport(
-            roots=(), as_json=as_json, quiet=quiet, verbose=verbose, dry_run=dry_run, jobs=1, deed="put back"
-        )
-        why = {"undoes": run_id, "in": [display(folder) for folder in folders], "genre": genre}
-        with report:
-            summary = undo_edits(
-                store, edits, report, why, dry_run=dry_run, preserve_mtime=settings.preserve_mtime
-            )
-        report.summary(summary)
-    sys.exit(summary.exit_code)
-
-
-@click.command()
-@click.option("--fix", is_flag=True, help="Settle what can be settled.")
-@JSON
-@settings_options
-def verify(fix: bool, as_json: bool, db: Path | None, config: Path | None) -> None:
-    """Hold the database against itself and the files: damage, unfinished edits, genres changed by others.
-
-    Example: tagger verify --fix
-    """
-    import json
-
-    from tagger.errors import StoreError
-    from tagger.job import run_lock
-    from tagger.store import Store
-    from tagger.verify import describe
-    from tagger.verify import verify as look
-
-    settings = load_settings(config, db=db)
-    if not settings.db.exists():
-        raise StoreError(f"There is no database at {settings.db}, so there is nothing to verify.")
-    n_left = n = 0
-    with ExitStack() as stack:
-        if fix:
-            stack.enter_context(run_lock(settings.db))
-        store = stack.enter_context(Store.open(settings.db, read_only=not fix))
-        for finding in look(store, fix=fix):
-            n += 1
-            n_left += not finding.fixed
-            line = {
-                "kind": finding.kind,
-                "path": os.fsdecode(finding.path),
-                "what": finding.what,
-                "fixed": finding.fixed,
-            }
-            click.echo(json.dumps(line) if as_json else describe(finding))
-    if not as_json:
-        click.echo(f"{n:,} findings, {n - n_left:,} of them fixed." if n else "Everything agrees.")
-    sys.exit(1 if n_left else 0)
 
 
 def _work(

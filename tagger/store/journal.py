@@ -180,9 +180,13 @@ class Journal(Library, ABC):
         return None if found[0] is None else int(found[0])
 
     def last_own_state(self, track_id: int) -> GenreState | None:
-        """The genre field as this program last wrote it and did not take back; None if it never did."""
+        """The genre field as this program last wrote it and did not take back; None if it never did.
+
+        None, too, where a person has said what the track is: what was written then is their word, not ours.
+        """
         found = self._all(
-            "SELECT after FROM edits WHERE track_id = ? AND state = 'done' AND undoes IS NULL "
+            "SELECT after FROM edits WHERE track_id = ? AND state = 'done' AND undoes IS NULL AND NOT EXISTS "
+            "(SELECT 1 FROM labels WHERE labels.track_id = edits.track_id AND labels.source = 'user') "
             "ORDER BY id DESC LIMIT 1",
             (track_id,),
         )
