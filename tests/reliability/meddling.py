@@ -22,6 +22,7 @@ WANTED = {"early-grow": "tagged", "early-pipe": "unreadable", "other-title": "ta
     what="files vanished, changed, moved, locked, replaced mid-run: right status, what somebody else did is "
     "kept, tagged by the next run",
     bar="all, all, all",
+    full=5,
 )
 def meddling(folder: Path, *, size: int) -> Measured:
     """`size` files for each way of meddling, one folder each."""

@@ -42,6 +42,7 @@ FOLDERS: tuple[bytes, ...] = (b"\xe9\xff", b"-n", b"line\nbreak", b"album.mp3", 
     "R30",
     what="names not in UTF-8, with newlines, dashes, emoji, 255 bytes long: tagged, found again, undone",
     bar="all, all, all",
+    full=10,
 )
 def names(folder: Path, *, size: int) -> Measured:
     """Each name `size` times over, in folders whose names are no better."""
@@ -76,6 +77,7 @@ def names(folder: Path, *, size: int) -> Measured:
     "R31",
     what="pipes, sockets, devices, links that dangle, loop or lead to /dev/zero: opened, hung; others tagged",
     bar="0, no, all",
+    full=20,
 )
 def no_files(folder: Path, *, size: int) -> Measured:
     """Beside `size` good files, and each named on the command line by itself."""
@@ -127,6 +129,7 @@ def _make_odd(music: Path) -> list[Path]:
     what="unreadable, read-only and immutable files, such folders and mounts: right status, untouched; "
     "tagged once they are opened up",
     bar="all, all, all",
+    full=5,
 )
 def forbidden(folder: Path, *, size: int) -> Measured:
     """`size` files in each place: a run, the same again, and one after all hindrances have gone."""
