@@ -104,6 +104,8 @@ def make_mixed_library(folder: Path, *, n_small: int, large: Sequence[str] = tup
 def other_tags(path: Path) -> object:
     """All that mutagen reads of a file's tags but for the genre."""
     tags = mutagen_file(path).tags
+    if tags is None:  # mutagen knows no RIFF INFO list; `audio_digest` and the decoder see that file
+        return []
     items = tags.items() if hasattr(tags, "items") else tags
     genre = ("TCON", "GENRE", "\xa9GEN", "WM/GENRE")
     return sorted((key, str(value)) for key, value in items if key.upper() not in genre)
@@ -183,7 +185,7 @@ def _labels(env: dict[str, str]) -> list[str]:
 
 
 def _genre(path: Path) -> str:
-    tags = mutagen_file(path).tags
+    tags = mutagen_file(path).tags or {}
     for key in ("TCON", "genre", "\xa9gen", "WM/Genre", "Genre"):
         with contextlib.suppress(KeyError, ValueError):
             value = tags[key]
