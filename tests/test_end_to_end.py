@@ -10,7 +10,7 @@ import pytest
 import tinytag
 
 from tests import media
-from tests.conftest import CONTAINERS, Tagger, tree
+from tests.conftest import CONTAINERS, Ran, Tagger, tree
 
 ANY = ("--threshold", "0", "--margin", "0")
 """Synthetic music sounds like nothing in particular: take the best guess."""
@@ -214,3 +214,13 @@ def test_mode_own_replaces_our_values_but_no_persons(
     assert again["mp3.mp3"]["status"] == "tagged"
     assert again["mp3.mp3"]["after"][0].startswith("My ")
     assert again["flac.flac"]["status"] == "kept", "a person has had a word on it"
+
+
+def test_quiet_prints_only_trouble_and_names_the_file(library: Path, tagger: Tagger) -> None:
+    assert tagger("run", "--quiet", *ANY, library) == Ran(0, "", "")
+    (library / "broken.mp3").write_text("no music at all")
+    ran = tagger("run", "--quiet", *ANY, library)
+    assert (ran.code, ran.out) == (1, "")
+    assert f"{library / 'broken.mp3'}: unreadable: " in ran.err
+    assert tagger("run", "--quiet", *ANY, library) == Ran(0, "", ""), "told once, not every night"
+    assert tagger("run", "--quiet", "--retry", *ANY, library).code == 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagger.cli.common import outcome_json, shown
-from tagger.tracks import Outcome, Status
+from tagger.tracks import Outcome, Status, display
 
 if TYPE_CHECKING:
     from tagger.job import RunSummary
@@ -82,7 +82,8 @@ class RunReport:
         if n_to_listen:
             rest = n_found - n_to_listen
             known = f" ({rest:,} known already)" if rest else ""
-            processes = "1 process" if self.jobs == 1 else f"{self.jobs} processes"
+            jobs = min(self.jobs, n_to_listen)
+            processes = "1 process" if jobs == 1 else f"{jobs} processes"
             self._say(f"{tracks(n_found)} found; listening to {n_to_listen:,}{known} with {processes}")
             if sys.stderr.isatty():
                 self._start_bar()
@@ -93,7 +94,8 @@ class RunReport:
         if self.as_json:
             click.echo(outcome_json(outcome))
         elif outcome.status.is_failure:
-            self._say(f"{outcome.status.value.replace('_', ' ')}: {outcome.reason}", err=True)
+            status = outcome.status.value.replace("_", " ")
+            self._say(f"{display(outcome.path)}: {status}: {outcome.reason}", err=True)
         elif not self.quiet and self._worth_a_line(outcome):
             self._say(f"{shown(outcome.path, self.roots)}: {self._what_happened(outcome)}")
 
