@@ -942,6 +942,7 @@ def test_patches_do_to_a_file_what_slicing_does_to_bytes(
 ) -> None:
     patches, at, expected = [], 0, b""
     for gap, removed, new in cuts:
+        gap += bool(patches)  # two patches at one place would have no order
         if at + gap + removed > len(data):
             break
         patches.append(Patch(at + gap, removed, new))

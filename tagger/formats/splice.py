@@ -37,7 +37,7 @@ class Patch:
 def apply(file: BinaryIO, patches: Sequence[Patch]) -> None:
     """Apply patches to a file open for reading and writing. Not atomic: for copies only.
 
-    Offsets are those of the file as it was; patches must not overlap.
+    Offsets are those of the file as it was; patches must neither overlap nor begin at the same place.
     """
     if not patches:
         return

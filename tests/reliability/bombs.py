@@ -18,7 +18,7 @@ from pathlib import Path
 from tests import media
 from tests.conftest import environment
 from tests.reliability.figures import Measured, figure
-from tests.reliability.program import ANY, tagger
+from tests.reliability.program import ANY, peak_bytes, tagger
 
 MOST_MB = 700
 MOST_TIMES = 2.0
@@ -195,12 +195,9 @@ def main() -> None:
     started_s = time.process_time()
     heard = listen(ListenTask(os.fsencode(path), model))
     seconds = time.process_time() - started_s
-    # Not `ru_maxrss`, which is the parent's where that had more before this program took its place.
-    peak = next(
-        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
+    print(
+        json.dumps({"seconds": seconds, "megabytes": peak_bytes() / 2**20, "ended": heard.reason or "heard"})
     )
-    megabytes = int(peak.split()[1]) / 1024
-    print(json.dumps({"seconds": seconds, "megabytes": megabytes, "ended": heard.reason or "heard"}))
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ from tagger.tracks import FileTags, Heard, ListenTask, Status, TagEdit, WriteMod
 from tests import media
 from tests.reliability.figures import Measured, figure
 from tests.reliability.mutate import mutant
+from tests.reliability.program import peak_bytes
 
 CONTAINERS = tuple(media.CONTAINERS)
 TIME_LIMIT_S = 20.0
@@ -199,7 +200,7 @@ def _child(folder: str, work: list[tuple[str, int, int]], answers: Connection) -
             took_s = time.process_time() - started_s
         if took_s > TIME_LIMIT_S / 2:
             findings.append(Finding(container, index, "slow", f"{took_s:.1f} s of CPU"))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = peak_bytes()
         if peak > limit:
             findings.append(Finding(container, index, "memory", f"{peak / 2**20:.0f} MB"))
             limit = peak + 50 * 2**20
