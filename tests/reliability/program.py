@@ -95,8 +95,8 @@ def unprivileged() -> list[str]:
 
 
 def peak_bytes() -> int:
-    """Most memory this process has held. Not `ru_maxrss`, which begins with that of the process it was started
-    from: pytest with TensorFlow inside has more than any decoder.
+    """Most memory this process has held. Not `ru_maxrss`, which begins with that of the process it was
+    started from: pytest with TensorFlow inside has more than any decoder.
     """
     status = Path("/proc/self/status").read_text().splitlines()
     return 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1])
