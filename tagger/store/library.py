@@ -78,17 +78,6 @@ class Library:
         row = self._one(f"SELECT {TRACK_COLUMNS} FROM tracks WHERE path = ?", (path,))
         return None if row is None else rows.track_row(row)
 
-    def find_many(self, paths: Sequence[bytes]) -> dict[bytes, TrackRow]:
-        """Tracks at these paths, by path; unknown paths are left out."""
-        found: dict[bytes, TrackRow] = {}
-        for start in range(0, len(paths), _BATCH):
-            batch = paths[start : start + _BATCH]
-            marks = ", ".join("?" * len(batch))
-            for row in self._all(f"SELECT {TRACK_COLUMNS} FROM tracks WHERE path IN ({marks})", batch):
-                track = rows.track_row(row)
-                found[track.path] = track
-        return found
-
     def track(self, track_id: int) -> TrackRow | None:
         """Track of an id; ids are never used twice."""
         row = self._one(f"SELECT {TRACK_COLUMNS} FROM tracks WHERE id = ?", (track_id,))
@@ -164,10 +153,6 @@ class Library:
                 return
             yield from map(rows.track_row, found)
             last = found[-1][0]
-
-    def tracks_under(self, folder: bytes) -> Iterator[TrackRow]:
-        """Tracks below a folder that are not missing, as `iter_tracks` gives them."""
-        return self.iter_tracks(TrackFilter(folder=folder, missing=False))
 
     def folders(self) -> set[bytes]:
         """The folders that hold a track which is not missing."""

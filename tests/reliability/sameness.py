@@ -6,7 +6,7 @@ import os
 import random
 from pathlib import Path
 
-from tagger.store import Store
+from tagger.store import Store, TrackFilter
 from tests import media
 from tests.conftest import environment
 from tests.reliability.figures import Measured, figure
@@ -66,7 +66,7 @@ def _heard(
     if ran.code:
         raise AssertionError(f"exit {ran.code}: {ran.err}")
     with Store.open(Path(environment(scratch)["TAGGER_DB"]), read_only=True) as store:
-        rows = list(store.tracks_under(os.fsencode(music)))
+        rows = list(store.iter_tracks(TrackFilter(folder=os.fsencode(music))))
         assert len(rows) == len(made)
         return {
             names[row.path]: (row.estimate.genre, dict(row.estimate.probabilities))
