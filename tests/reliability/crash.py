@@ -283,13 +283,15 @@ def r06(folder: Path, *, size: int) -> Measured:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
-            time.sleep(start_s + 0.8 * turn)
+            time.sleep(start_s + 1 + 0.8 * turn)
             if process.poll() is not None:
                 continue  # it was done before it could be stopped
             os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
             sent_s = time.monotonic()
             said = process.communicate(timeout=60)[1].decode()
             slowest_s = max(slowest_s, time.monotonic() - sent_s)
+            if process.returncode == -number:  # the interpreter was still starting: nothing had begun
+                continue
             if process.returncode not in (130, 0):
                 notes.append(f"{number.name}: exit {process.returncode}: {said[-200:]}")
             if "Traceback" in said:
