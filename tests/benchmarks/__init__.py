@@ -1,0 +1,1 @@
+"""How fast, how small: the program against the decoder alone and against the usual tutorial."""
