@@ -43,6 +43,13 @@ def default_db_path() -> Path:
     return Path(platformdirs.user_data_dir("tagger", appauthor=False)) / "tagger.db"
 
 
+def default_log_path() -> Path:
+    """The log of planned runs that nothing else keeps, in the platform's log directory."""
+    import platformdirs
+
+    return Path(platformdirs.user_log_dir("tagger", appauthor=False)) / "tagger.log"
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Every setting, checked. The names are those of the keys in config.toml."""

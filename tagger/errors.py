@@ -44,3 +44,7 @@ class LockedError(StoreError):
 
 class ConfigError(TaggerError):
     """The configuration file or an environment variable is wrong."""
+
+
+class ScheduleError(TaggerError):
+    """A run cannot be planned, or what is planned not be changed."""

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from click.testing import CliRunner
 
 from dashboards import schedules
 from tagger.cli.dashboard import dashboard
+from tagger.schedule import Planned
 from tests.collections_made import make_database, some_tracks
 from tests.conftest import ROOT, environment
 
@@ -175,19 +177,16 @@ def test_without_streamlit_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("systemd", "cron", "said"),
+    ("plans", "said"),
     [
-        ("NextElapseUSecRealtime=Mon 2026-11-23 03:00:00 UTC\n", "", "on Monday, 23 November 2026 at 03:00"),
-        ("NextElapseUSecRealtime=\n", "", schedules.NOTHING),
-        ("", "# tagger\n0 3 * * * tagger run -q ~/Music\n", "0 3 * * * tagger run"),
-        ("", "", schedules.NOTHING),
+        (
+            [Planned("systemd", "tagger.timer", datetime(2026, 11, 23, 3, 0))],
+            "Monday, 23 November 2026 at 03:00",
+        ),
+        ([Planned("cron", "5 3 * * 1 tagger run", None, ours=False)], "with cron: 5 3 * * 1 tagger run"),
+        ([], schedules.NOTHING),
     ],
 )
-def test_the_next_run(systemd: str, cron: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedules, "_said", lambda command: systemd if command[0] == "systemctl" else cron)
+def test_the_next_run(plans: list[Planned], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedules, "planned", lambda: plans)
     assert said in schedules.next_run()
-
-
-def test_programs_that_are_not_there_say_nothing() -> None:
-    assert schedules._said(["no-such-program-at-all"]) == ""
-    assert schedules._said(["false"]) == ""

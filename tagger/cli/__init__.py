@@ -9,7 +9,7 @@ from types import FrameType
 
 import click
 
-from tagger.cli import dashboard, library, listening, mending, runs
+from tagger.cli import dashboard, library, listening, mending, runs, schedule
 from tagger.errors import ConfigError, LockedError, TaggerError
 
 USAGE, NOTHING_DONE, LOCKED, INTERRUPTED = 2, 3, 75, 130
@@ -42,6 +42,7 @@ for _command in (
     listening.models,
     listening.doctor,
     dashboard.dashboard,
+    schedule.schedule,
 ):
     cli.add_command(_command)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,7 @@ class RunReport:
         dry_run: bool,
         jobs: int,
         deed: str = "written",
+        log: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.roots, self.as_json, self.quiet, self.verbose, self.dry_run = (
             roots,
@@ -54,7 +56,7 @@ class RunReport:
             verbose,
             dry_run,
         )
-        self.jobs, self.deed = jobs, deed
+        self.jobs, self.deed, self.log = jobs, deed, log
         self.counts: Counter[Status] = Counter()
         self.n_to_listen = self.n_listened = 0
         self.bar: Any = None
@@ -91,11 +93,14 @@ class RunReport:
     def outcome(self, outcome: Outcome) -> None:
         """A track has ended the run."""
         self.counts[outcome.status] += 1
+        if outcome.status.is_failure:
+            status = outcome.status.value.replace("_", " ")
+            line = f"{display(outcome.path)}: {status}: {outcome.reason}"
+            self.log(line)
         if self.as_json:
             click.echo(outcome_json(outcome))
         elif outcome.status.is_failure:
-            status = outcome.status.value.replace("_", " ")
-            self._say(f"{display(outcome.path)}: {status}: {outcome.reason}", err=True)
+            self._say(line, err=True)
         elif not self.quiet and self._worth_a_line(outcome):
             self._say(f"{shown(outcome.path, self.roots)}: {self._what_happened(outcome)}")
 
@@ -114,12 +119,15 @@ class RunReport:
 
     def warn(self, message: str) -> None:
         """Something a person should know, about no single track."""
+        self.log(message)
         self._say(message, err=True)
 
     # --- at the end ---
 
     def summary(self, summary: RunSummary) -> None:
         """The figures that matter, in plain words."""
+        figures = ", ".join(f"{n:,} {status}" for status, n in summary.counts.items() if n) or "nothing found"
+        self.log(f"run {summary.run_id}: {figures}; {duration(summary.duration_s)}")
         if self.as_json or (self.quiet and not summary.n_failed):
             return
         total = sum(summary.counts.values())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from tagger.cli.common import BYTES_PATHS, JSON, absolute, load_settings, model_dir, settings_options
+from tagger.cli.common import BYTES_PATHS, FILE, JSON, absolute, load_settings, model_dir, settings_options
 from tagger.cli.report import RunReport
 from tagger.tracks import WriteMode
 
@@ -40,6 +40,7 @@ def _listen_options(command: F) -> F:
         ),
         click.option("--stale", is_flag=True, help="Listen again to what another model heard."),
         click.option("--retry", is_flag=True, help="Try again the files that failed before."),
+        click.option("--log", type=FILE, metavar="FILE", help="Log failures and totals here; kept small."),
         click.option("-j", "--jobs", type=int, metavar="N", help="Worker processes (default: all cores)."),
     ):
         command = option(command)
@@ -115,18 +116,27 @@ def write(**options: Any) -> None:
 def _work(
     work: Literal["run_batch", "write_from_store"], *, paths: tuple[bytes, ...], as_json: bool, quiet: bool,
     verbose: bool, config: Path | None, write: bool, dry_run: bool = False, retry: bool = False,
-    stale: bool = False, hardlinks: str | None = None, **given: Any,
+    stale: bool = False, log: Path | None = None, hardlinks: str | None = None, **given: Any,
 ) -> int:  # fmt: skip
     """Settings, lock, model, database, then the work; the exit code."""
+    from tagger.errors import LockedError
     from tagger.job import RunOptions, run_lock
+    from tagger.log import logged
 
     settings = load_settings(config, hardlinks=hardlinks, **given)
     roots = absolute(paths or settings.paths)
     if not roots and work == "run_batch":
         raise click.UsageError("Which folder? Try `tagger run ~/Music`, or set paths in the configuration.")
     with ExitStack() as stack:
+        say = stack.enter_context(logged(log))
         if not dry_run:
-            stack.enter_context(run_lock(settings.db))
+            try:
+                stack.enter_context(run_lock(settings.db))
+            except LockedError as error:
+                if not quiet:
+                    raise
+                say(str(error))  # no trouble: the other run does the work
+                return 75
         # Only now what takes its time: whoever finds the lock taken is told so at once.
         from tagger import batch
         from tagger.genres import unknown_labels
@@ -154,8 +164,9 @@ def _work(
             Store.open(settings.db if exists or not dry_run else None, read_only=dry_run and exists)
         )
         report = RunReport(
-            roots=roots, as_json=as_json, quiet=quiet, verbose=verbose, dry_run=dry_run, jobs=options.jobs
-        )
+            roots=roots, as_json=as_json, quiet=quiet, verbose=verbose, dry_run=dry_run, jobs=options.jobs,
+            log=say,
+        )  # fmt: skip
         with report:
             for notice in store.notices:
                 report.warn(notice)
