@@ -52,7 +52,7 @@ MET_ONLY_IN: dict[str, tuple[str, ...]] = {
 MAY_IMPORT = {
     "training": "audio card classify decision errors features genres model tracks",
     "dashboards": "audio card classify config decision errors features files genres job learn model "
-    "pool replace store tags tracks undo writing",
+    "pool replace schedule store tags tracks undo writing",
 }
 """Modules of `tagger` that the other packages use."""
 
