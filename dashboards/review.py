@@ -14,6 +14,7 @@ from dashboards import corrections, frame, track, trackcharts, worklist
 from dashboards.filters import disagree
 from dashboards.frame import plain
 from tagger.errors import ConfigError
+from tagger.labels import written_name
 from tagger.store import Store
 from tagger.store.columns import to_json
 from tagger.store.rows import TrackRow
@@ -201,7 +202,7 @@ def _judge(
     session.message = ""
     if genre:
         try:
-            corrections.name_for(genre, desk.config)
+            written_name(genre, desk.config.genres)
         except ConfigError as error:
             session.message = str(error)
             st.rerun()
@@ -211,7 +212,7 @@ def _judge(
         def work() -> None:
             nonlocal said
             outcome = corrections.correct(desk.config, row.id, genre, into_file=into_file)
-            if outcome is not None and outcome.status.is_failure:
+            if outcome.status.is_failure:
                 said = f"Stored, but not written into the file: {outcome.reason}"
 
         refused = frame.attempt(work)

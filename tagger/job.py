@@ -90,6 +90,28 @@ class Report(Protocol):
         """Something about no single track that a person should know."""
 
 
+@dataclass(slots=True)
+class Told:
+    """A report that keeps what it is told, for who shows it later."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def planned(self, n_found: int, n_to_listen: int) -> None:
+        """Nothing to show before it is done."""
+
+    def listened(self) -> None:
+        """Nothing to show before it is done."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Keep it."""
+        self.outcomes.append(outcome)
+
+    def warn(self, message: str) -> None:
+        """Keep it."""
+        self.warnings.append(message)
+
+
 @contextmanager
 def run_lock(database: Path) -> Iterator[None]:
     """Hold the database against a second run. The lock dies with the process, however it dies.

@@ -15,6 +15,7 @@ from tagger import __version__
 from tagger.errors import StoreError, TagError
 from tagger.genres import same_genre
 from tagger.job import Report, RunSummary
+from tagger.labels import take_back_label
 from tagger.replace import FileStat
 from tagger.store import Store
 from tagger.store.rows import EditRow, RunState
@@ -163,6 +164,8 @@ def _undo(store: Store, undo_id: int, row: EditRow, *, dry_run: bool, preserve_m
         hardlinks=False,
         undoes=row.id,
     )
+    if outcome == done:
+        take_back_label(store, row)
     if outcome == done and track is not None and row.undoes is None:
         # The run's history says what it did; of the track nobody shall say that it is tagged.
         as_it_was = replace(done, status=Status.UNCHANGED)

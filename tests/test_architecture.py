@@ -51,8 +51,8 @@ MET_ONLY_IN: dict[str, tuple[str, ...]] = {
 
 MAY_IMPORT = {
     "training": "audio card classify decision errors features genres model tracks",
-    "dashboards": "audio card classify config decision errors features files genres job learn model "
-    "pool replace schedule store tags tracks undo writing",
+    "dashboards": "audio card classify config correct decision errors features files genres job labels learn "
+    "model pool replace schedule store tags tracks undo writing",
 }
 """Modules of `tagger` that the other packages use."""
 

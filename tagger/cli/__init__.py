@@ -9,7 +9,7 @@ from types import FrameType
 
 import click
 
-from tagger.cli import dashboard, library, listening, mending, runs, schedule
+from tagger.cli import correcting, dashboard, library, listening, mending, runs, schedule
 from tagger.errors import ConfigError, LockedError, TaggerError
 
 USAGE, NOTHING_DONE, LOCKED, INTERRUPTED = 2, 3, 75, 130
@@ -31,6 +31,7 @@ for _command in (
     runs.run,
     runs.scan,
     runs.write,
+    correcting.correct,
     mending.undo,
     mending.verify,
     mending.prune,

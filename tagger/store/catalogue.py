@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 from abc import ABC
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tagger.errors import StoreError
 from tagger.store.columns import analysis_fields, arrays_to_blobs, estimate_fields, plain, tag_fields
 from tagger.store.filters import TrackFilter, below
 from tagger.store.journal import Journal
-from tagger.store.rows import LabelSource, TrackRow
+from tagger.store.rows import PERSONS, LabelSource, TrackRow
 from tagger.tracks import FileTags, GenreEstimate, Heard, Track, display
 
 _NO_ANALYSIS: dict[str, object] = {"model_id": None, "listened_ns": None}
@@ -217,6 +217,19 @@ class Catalogue(Journal, ABC):
                 )
             self._conn.execute("DELETE FROM tracks WHERE missing_since_ns IS NOT NULL")
         return n_missing
+
+    def set_labels(self, track_id: int, genres: Sequence[str], source: LabelSource) -> None:
+        """Record what a person says a track is, in the place of what people have said before.
+
+        Parameters
+        ----------
+        genres : sequence of str
+            None: nobody says anything of it any more.
+        """
+        with self.transaction():
+            self._conn.execute(f"DELETE FROM labels WHERE track_id = ? AND source IN {PERSONS}", (track_id,))
+            for genre in genres:
+                self.add_label(track_id, genre, source)
 
     def add_label(self, track_id: int, genre: str, source: LabelSource) -> None:
         """Record a genre that a person, an import or the file's own tags give a track."""

@@ -186,7 +186,7 @@ class Journal(Library, ABC):
         """
         found = self._all(
             "SELECT after FROM edits WHERE track_id = ? AND state = 'done' AND undoes IS NULL AND NOT EXISTS "
-            "(SELECT 1 FROM labels WHERE labels.track_id = edits.track_id AND labels.source = 'user') "
+            f"(SELECT 1 FROM labels WHERE track_id = edits.track_id AND source IN {rows.PERSONS}) "
             "ORDER BY id DESC LIMIT 1",
             (track_id,),
         )

@@ -206,6 +206,15 @@ class Library:
         )
         return [LabelRow(*row) for row in found]
 
+    def labels_of(self, track_id: int) -> list[LabelRow]:
+        """What people say a track is, in the order they said it."""
+        found = self._all(
+            "SELECT track_id, path, genre, source, at_ns FROM labels "
+            f"WHERE track_id = ? AND source IN {rows.PERSONS} ORDER BY id",
+            (track_id,),
+        )
+        return [LabelRow(*row) for row in found]
+
     def errors(self, *, paths_each: int = 20) -> list[ErrorGroup]:
         """Tracks whose last outcome was a failure, by status and reason, the largest group first."""
         found = self._all(

@@ -14,6 +14,8 @@ RunKind = Literal["run", "scan", "write", "undo"]
 RunState = Literal["running", "done", "interrupted", "failed"]
 EditState = Literal["intended", "done", "abandoned", "superseded", "undone"]
 LabelSource = Literal["user", "import", "tags"]
+PERSONS = "('user', 'import')"
+"""Sources of labels that are a person's word, as SQL has a list."""
 
 
 @dataclass(frozen=True, slots=True)
