@@ -10,6 +10,7 @@ from contextlib import closing
 
 from tagger.classify import listen
 from tagger.conclude import Run
+from tagger.interrupts import check
 from tagger.job import Report, RunOptions, RunSummary
 from tagger.model import ModelCard
 from tagger.pool import listen_all
@@ -43,6 +44,7 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
         tracks: dict[bytes, Track] = {}
         tasks: list[ListenTask] = []
         for track in scan(options.roots, ignore=options.ignore, on_trouble=run.trouble, known=run.knows):
+            check()
             row = store.find(track.path)
             task = run.task_for(track, row)
             if task is not None:
@@ -54,6 +56,7 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
         n_jobs = max(1, min(options.jobs, len(tasks)))
         with closing(listen_all(tasks, worker=listen, n_jobs=n_jobs)) as reports:
             for heard in reports:
+                check()
                 run.conclude_heard(tracks.pop(heard.path), heard)
         run.mark_missing()
     return run.summary()
@@ -74,5 +77,6 @@ def write_from_store(store: Store, card: ModelCard, options: RunOptions, report:
     with Run(store, card, options, report, kind="write") as run:
         for folder in options.roots or (None,):
             for row in store.iter_tracks(TrackFilter(folder=folder, missing=False)):
+                check()
                 run.conclude_known(row)
     return run.summary()

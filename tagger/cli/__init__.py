@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from types import FrameType
 
 import click
 
 from tagger.cli import correcting, dashboard, library, listening, mending, runs, schedule
 from tagger.errors import ConfigError, LockedError, TaggerError
 
-USAGE, NOTHING_DONE, LOCKED, INTERRUPTED = 2, 3, 75, 130
+USAGE, NOTHING_DONE, LOCKED = 2, 3, 75
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -48,40 +46,39 @@ for _command in (
     cli.add_command(_command)
 
 
-def main() -> None:
-    """Run the command line and exit.
+def run_command() -> int:
+    """Run the command line that `sys.argv` holds and return the exit code.
 
     0 all done, 1 some tracks failed, 2 wrong usage or configuration, 3 nothing could be done, 75 another run
-    holds the lock, 130 interrupted.
+    holds the lock.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        A signal asked the program to stop (see `tagger.interrupts`).
     """
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        code = _say("Interrupted; what was done so far is kept, and the next run does the rest.", INTERRUPTED)
-    except KeyboardInterrupt:
-        code = _say("Interrupted; what was done so far is kept, and the next run does the rest.", INTERRUPTED)
+    except click.exceptions.Abort:  # click's word for KeyboardInterrupt, and for a prompt left by Ctrl-D
+        raise KeyboardInterrupt from None
+    except SystemExit as left:
+        code = left.code
     except click.ClickException as error:
         error.show()
-        code = USAGE
+        return USAGE
     except LockedError as error:
-        code = _say(str(error), LOCKED)
+        return _say(str(error), LOCKED)
     except ConfigError as error:
-        code = _say(str(error), USAGE)
+        return _say(str(error), USAGE)
     except TaggerError as error:
-        code = _say(str(error), NOTHING_DONE)
-    except (
-        BrokenPipeError
-    ):  # `tagger ls | head`: nobody reads any more, and the interpreter's flush must not fail
+        return _say(str(error), NOTHING_DONE)
+    except BrokenPipeError:
+        # `tagger ls | head`: nobody reads any more, and the interpreter's flush must not fail
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+        return 0
+    return code if isinstance(code, int) else 0
 
 
 def _say(message: str, code: int) -> int:
     click.echo(f"tagger: {message}", err=True)
     return code
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -136,7 +136,7 @@ def _set_clock(offset_s: float) -> None:
 
 
 if __name__ == "__main__":
-    from tagger.cli import main
+    from tagger.__main__ import main
 
     if offset := os.environ.get("CLOCK_OFFSET_S"):
         _set_clock(float(offset))
