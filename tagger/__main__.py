@@ -27,8 +27,8 @@ def main() -> None:
         with suppress(OSError):  # a closed terminal hears nothing
             print(f"tagger: {_GOODBYE}", file=sys.stderr)
         interrupts.finish()
-        # CPython remembers a KeyboardInterrupt that passed through an exec() of source (dataclasses make their
-        # methods by one) and then ends `python -m` by SIGINT, whatever the code; another exec() wipes that.
+        # CPython remembers a KeyboardInterrupt that passed through an exec() of source (dataclasses make
+        # their methods by one) and then ends `python -m` by SIGINT, whatever the code; another exec() wipes that.
         exec("")
     sys.exit(code)
 
