@@ -1,8 +1,8 @@
 """Bounded, block-wise decoding of any music file to mono float32, or one clear error.
 
-PyAV (ffmpeg) decodes and mixes down, soxr resamples: to 0.001 dB of mel what librosa would load, and no
-slower than any other way that was measured (soundfile is not faster for any container). Memory is bounded by
-a segment whatever the file's length, rate or channels.
+PyAV (ffmpeg) decodes, `tagger.mixing` mixes, soxr resamples: to 0.001 dB of mel what librosa would load, and
+no slower than any other way that was measured (soundfile is not faster for any container). Memory is bounded
+by a segment whatever the file's length, rate or channels.
 
 What counts as damage: a file cut off by its own structure; less sound than its header states (beyond 0.05 s
 where samples are counted, 0.3 s in MP4, else half a second or 1 %: encoders pad and decoders trim), or more
@@ -19,6 +19,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, BinaryIO
 
 import av
@@ -27,8 +28,9 @@ from numpy.typing import NDArray
 
 from tagger.errors import AudioError, TagError, TimeLimitError
 from tagger.features import FeatureConfig
-from tagger.files import explain, open_regular, size_of
+from tagger.files import ForgivingSource, explain, open_regular, size_of
 from tagger.formats.headers import Claims, discrepancy, read_claims
+from tagger.mixing import BLOCK, Mixer
 from tagger.resample import Resampler
 from tagger.tracks import display
 
@@ -39,7 +41,6 @@ _FORMATS = "aac,aiff,ape,asf,dsf,flac,mov,mp3,mpc,mpc8,ogg,tta,w64,wav,wv"  # no
 _SAFELY = {"format_whitelist": _FORMATS, "protocol_whitelist": "none"}
 _CODINGS = "mp3 flac vorbis opus aac alac pcm_s16le pcm_s16be wmav2 ape wavpack mpc7 mpc8 tta dsd_lsbf"
 _STATING = {"aiff", "ape", "asf", "flac", "mov", "mpc", "mpc8", "tta", "w64", "wav", "wv"}
-_BLOCK = 65536  # samples at the file's own rate that pass from ffmpeg to soxr at a time
 _RATES_HZ = range(4000, 12_000_000)  # outside, a packet could be resampled to gigabytes
 _TRACE = 0.001  # up to this share of samples that are not numbers is silenced; beyond it a file is damaged
 _ALL = 0.99  # beyond this there never was any sound: the caller decides
@@ -50,23 +51,6 @@ _FAILURES = (av.FFmpegError, OSError, ValueError)  # of a file or of ffmpeg; a M
 _CHECKSUMMED = {"flac", "tta", "wavpack"}  # a checksum in every frame, which ffmpeg checks when told to
 
 av.logging.set_level(av.logging.PANIC)  # ffmpeg's own log would go to the terminal
-
-
-class _Source:
-    """A file as ffmpeg reads it: an impossible seek is an error code, where an exception would be printed."""
-
-    name = ""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.read = file.read
-        self.tell = file.tell
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        try:
-            return self._file.seek(offset, whence)
-        except (OSError, ValueError):
-            return -1
 
 
 class Recording:
@@ -96,7 +80,7 @@ class Recording:
             raise AudioError(f"{self._name}: the file is cut off: {claims.cut}")
         file.seek(0)
         try:
-            self._input: Any = av.open(_Source(file), options=_SAFELY, metadata_errors="ignore")
+            self._input: Any = av.open(ForgivingSource(file), options=_SAFELY, metadata_errors="ignore")
         except MemoryError:
             raise
         except _FAILURES as error:
@@ -175,28 +159,28 @@ class Recording:
 
     def _resampled(self, sr: int, deadline: float | None) -> Iterator[NDArray[np.float32]]:
         """Mono blocks at `sr`; a new chain where rate, channels or sample format change within the file."""
-        mixer: Any = None
+        mixer: Mixer | None = None
         shape: object = None
         for frame in self._frames(deadline):
-            if (now := (frame.sample_rate, frame.layout.name, frame.format.name)) != shape:
+            if (now := ((rate := frame.sample_rate), frame.layout.name, frame.format.name)) != shape:
                 yield from self._drained(mixer)
                 shape = now
-                mixer = av.AudioResampler("flt", "mono", frame.sample_rate, frame_size=_BLOCK)
-                self._resamplers.append(Resampler(frame.sample_rate, sr))
-            frame.pts = None
+                mixer = Mixer(frame, partial(av.AudioResampler, "flt", "mono", rate, frame_size=BLOCK))
+                self._resamplers.append(Resampler(rate, sr))
+            assert mixer is not None
             try:
-                mixed = mixer.resample(frame)
+                mixed = mixer.feed(frame)
             except _FAILURES as error:
                 raise AudioError(f"{self._name}: {frame.layout.name} cannot be mixed to one") from error
             for block in mixed:
-                yield self._resamplers[-1].feed(block.to_ndarray()[0])
+                yield self._resamplers[-1].feed(block)
         yield from self._drained(mixer)
 
-    def _drained(self, mixer: Any) -> Iterator[NDArray[np.float32]]:
+    def _drained(self, mixer: Mixer | None) -> Iterator[NDArray[np.float32]]:
         """What the present chain still holds."""
         if mixer is not None:
-            for block in mixer.resample(None):
-                yield self._resamplers[-1].feed(block.to_ndarray()[0])
+            for block in mixer.finish():
+                yield self._resamplers[-1].feed(block)
             yield self._resamplers[-1].finish()
 
     def _frames(self, deadline: float | None) -> Iterator[Any]:

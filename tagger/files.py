@@ -89,3 +89,20 @@ def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
     where `length`, from sizes in a damaged file, is negative."""
     file.seek(offset)
     return file.read(max(length, 0))
+
+
+class ForgivingSource:
+    """A file as ffmpeg may read it: an impossible seek is an error code; an exception would be printed."""
+
+    name = ""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.read = file.read
+        self.tell = file.tell
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):
+            return -1

@@ -196,6 +196,7 @@ def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
     _limit_memory()
+    _keep_freed_memory()
 
 
 def _guarded(worker: Worker, task: ListenTask) -> Heard:
@@ -230,3 +231,18 @@ def _limit_memory() -> None:
         with suppress(OSError, ValueError), Path("/proc/self/statm").open() as statm:
             used = int(statm.read().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (used + WORKER_MEMORY_BYTES, resource.RLIM_INFINITY))
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc use freed memory again instead of handing it back.
+
+    Arrays of megabytes come and go with every segment, and each time the kernel would clear their pages: a
+    tenth of a worker's time.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        m_trim_threshold, m_mmap_threshold, kept_bytes = -1, -3, 32 * 2**20
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).mallopt(m_mmap_threshold, kept_bytes)
+            ctypes.CDLL(None).mallopt(m_trim_threshold, 2 * kept_bytes)

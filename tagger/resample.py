@@ -23,10 +23,12 @@ class Resampler:
 
     def feed(self, y: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take one block, (n,) float32, and give what is ready, of another length and perhaps empty."""
-        broken = ~(np.abs(y) < _ABSURD)
         self.n_samples += len(y)
-        self.n_broken += int(broken.sum())
-        return np.asarray(self._stream.resample_chunk(np.where(broken, np.float32(0), y)))
+        if len(y) and not (y.min() > -_ABSURD and y.max() < _ABSURD):  # a NaN is the least and the most
+            broken = ~(np.abs(y) < _ABSURD)
+            self.n_broken += int(broken.sum())
+            y = np.where(broken, np.float32(0), y)
+        return np.asarray(self._stream.resample_chunk(y))
 
     def finish(self) -> NDArray[np.float32]:
         """The rest, after the last block."""

@@ -18,9 +18,10 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from tagger.audio import _Source, open_recording, segments
+from tagger.audio import open_recording, segments
 from tagger.errors import AudioError, TimeLimitError
 from tagger.features import FeatureConfig, log_mel
+from tagger.files import ForgivingSource
 from tests import media
 
 CONFIG = FeatureConfig()
@@ -172,9 +173,9 @@ def test_a_disk_that_fails_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_bytes: int
 ) -> None:
     path = media.make(tmp_path / "x.wav", "wav", seconds=8)
-    real = _Source.__init__
+    real = ForgivingSource.__init__
 
-    def fail_late(self: _Source, file: BinaryIO) -> None:
+    def fail_late(self: ForgivingSource, file: BinaryIO) -> None:
         def read(n: int) -> bytes:
             if file.tell() >= after_bytes:
                 raise OSError(errno.EIO, "Input/output error")
@@ -183,7 +184,7 @@ def test_a_disk_that_fails_is_named(
         real(self, file)
         self.read = read
 
-    monkeypatch.setattr(_Source, "__init__", fail_late)
+    monkeypatch.setattr(ForgivingSource, "__init__", fail_late)
     assert "check the disk" in complaint(path)
 
 
