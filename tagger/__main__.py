@@ -28,7 +28,8 @@ def main() -> None:
             print(f"tagger: {_GOODBYE}", file=sys.stderr)
         interrupts.finish()
         # CPython remembers a KeyboardInterrupt that passed through an exec() of source (dataclasses make
-        # their methods by one) and then ends `python -m` by SIGINT, whatever the code; another exec() wipes that.
+        # their methods by one) and then ends `python -m` by SIGINT, whatever the code; another exec()
+        # makes it forget.
         exec("")
     sys.exit(code)
 
