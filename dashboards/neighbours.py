@@ -50,6 +50,8 @@ def load_embeddings(store: Store, model_id: str, *, limit: int) -> Embeddings:
         "AND track_id IN (SELECT value FROM json_each(?)) ORDER BY track_id",
         (model_id, json.dumps(ids.tolist())),
     )
+    longest = max((len(row[1]) for row in rows), default=0)  # a shorter one is of an earlier version
+    rows = [row for row in rows if len(row[1]) == longest]
     if not rows:
         return Embeddings(np.zeros(0, np.int64), np.zeros((0, 0), np.float32), np.zeros(0, np.float32), 0)
     vectors = np.stack([embedding_from_blob(row[1]) for row in rows])

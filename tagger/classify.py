@@ -1,7 +1,7 @@
 """One file in, what the model heard out: the worker's job, which writes nothing and never raises.
 
 A track is cut into segments, each segment into chunks; the activations of all chunks are kept, and their
-embeddings averaged, every chunk counting the same.
+embeddings pooled (`tagger.pooling`), every chunk counting the same.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def analyse(
     TrackAnalysis
         `analysed_s` is the sound that was decoded, `duration_s` that of the whole track: they differ where a
         limit ended the decoding early (see `tagger.audio`). Silent segments contribute no chunks. The
-        embedding is the mean over all chunks.
+        embedding is that of `tagger.pooling.pool`.
 
     Raises
     ------
@@ -228,10 +228,12 @@ def analyse(
 
         from tagger.audio import open_recording
         from tagger.features import chunks, log_mel, normalise
+        from tagger.pooling import fluctuation, pool
 
     config = model.card.features
     logits: list[NDArray[np.float32]] = []
     embeddings: list[NDArray[np.float32]] = []
+    pulses: list[NDArray[np.float32]] = []
     n_samples = 0
     short = silent = False
     with open_recording(path) as recording:
@@ -249,6 +251,8 @@ def analyse(
                 with timed("mel"):
                     mel = normalise(log_mel(y, config))
                     cut = chunks(mel, config, pad=short and len(y) >= MIN_SOUND_S * config.sr)
+                    if len(cut):
+                        pulses.append(fluctuation(cut[0] if short else mel, config))
                 if len(cut):
                     with timed("cnn"):
                         said, embedded = model.predict(cut)
@@ -267,7 +271,7 @@ def analyse(
             else np.empty((0, len(model.card.genres)), dtype=np.float16)
         ),
         embedding=(
-            np.concatenate(embeddings).mean(axis=0, dtype=np.float64).astype(np.float32)
+            pool(np.concatenate(embeddings), pulses, [len(e) for e in embeddings])
             if embeddings
             else np.empty(0, dtype=np.float32)
         ),

@@ -123,7 +123,8 @@ class TrackAnalysis:
 
     `activations`: (n_chunks, n_genres) float16, the logits of each chunk in time order, the genres in the
     order of the model card. float16 is their one precision, in memory and in the database, so that a decision
-    taken again from the database is the same. `embedding`: (n_dims,) float32, pooled over the chunks.
+    taken again from the database is the same. `embedding`: (n_dims,) float32, pooled over the chunks by
+    `tagger.pooling`: of twice the network's own length and the fluctuation.
     `abstain`: why no genre may be given whatever the activations say (silence, no audio), else empty.
     Without audio both arrays have no rows (n_chunks 0, n_dims 0).
     """

@@ -18,6 +18,7 @@ from tagger import classify
 from tagger.classify import analyse, listen
 from tagger.errors import AudioError, ModelError, RefusedError, TagError, TimeLimitError
 from tagger.features import FeatureConfig, chunks, log_mel, normalise
+from tagger.pooling import pooled_dims
 from tagger.tracks import FileTags, GenreState, Heard, ListenTask, Status
 from tests import media
 
@@ -79,7 +80,10 @@ def test_all_chunks_of_all_segments_in_time_order(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.concatenate(model.given), expected, atol=0.02)
     logits, embedding = Ears().predict(expected)
     np.testing.assert_allclose(got.activations, logits, atol=2e-3)
-    np.testing.assert_allclose(got.embedding, embedding.mean(axis=0), atol=1e-3)
+    n_dims = embedding.shape[1]
+    assert got.embedding.shape == (pooled_dims(n_dims),)
+    np.testing.assert_allclose(got.embedding[:n_dims], embedding.mean(axis=0), atol=1e-3)
+    np.testing.assert_allclose(got.embedding[n_dims : 2 * n_dims], embedding.std(axis=0), atol=1e-3)
     assert got.activations.dtype == np.float16
     assert got.embedding.dtype == np.float32
     assert got.duration_s == got.analysed_s == pytest.approx(70)
