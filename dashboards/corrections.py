@@ -1,4 +1,4 @@
-"""What pages do to labels and files: each function opens the database under the lock of runs and closes it."""
+"""What pages do to labels and files: each function opens and closes the database, under the lock of runs."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -14,6 +12,7 @@ from dashboards import corrections, frame, track, trackcharts, worklist
 from dashboards.filters import disagree
 from dashboards.frame import plain
 from tagger.errors import ConfigError
+from tagger.export import BOM, csv_line
 from tagger.labels import written_name
 from tagger.store import Store
 from tagger.store.columns import to_json
@@ -229,15 +228,11 @@ def _take_away(desk: frame.Desk, session: Session) -> None:
     judged = {track_id: genre for track_id, (_, genre) in session.said.items() if genre}
     if not judged or desk.may_write:
         return
-    out = io.StringIO(newline="")
-    table = csv.writer(out)
-    table.writerow(["path", "genre"])
-    for track_id, genre in judged.items():
-        if (row := desk.store.track(track_id)) is not None:
-            table.writerow([display(row.path), genre])
+    rows = desk.store.tracks_of(list(judged))
+    lines = [csv_line((display(row.path), judged[row.id])) for row in rows]
     st.download_button(
         f"Take away {len(judged):,} judgements (CSV)",
-        out.getvalue(),
+        b"".join((BOM, csv_line(("path", "genre")), *lines)),
         file_name="judgements.csv",
         mime="text/csv",
         icon=":material/download:",

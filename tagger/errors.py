@@ -48,3 +48,7 @@ class ConfigError(TaggerError):
 
 class ScheduleError(TaggerError):
     """A run cannot be planned, or what is planned not be changed."""
+
+
+class ListError(TaggerError):
+    """A list of tracks (CSV, playlist) cannot be read or written."""

@@ -40,6 +40,11 @@ def written_name(label: str, names: Mapping[str, str]) -> str:
     return display_name(typed, names) or typed
 
 
+def split_genres(text: str) -> tuple[str, ...]:
+    """Genres as people list them, ``"Jazz, Blues"`` or ``"Jazz; Blues"``: neither sign is part of a genre."""
+    return tuple(part.strip() for part in text.replace(";", ",").split(","))
+
+
 def options_of(
     store: Store,
     given: Iterable[tuple[int, Sequence[str], Sequence[str]]],

@@ -50,9 +50,9 @@ MET_ONLY_IN: dict[str, tuple[str, ...]] = {
 """Where in `tagger` a library is met; a package stands for the modules in it."""
 
 MAY_IMPORT = {
-    "training": "audio card classify decision errors features genres model tracks",
-    "dashboards": "audio card classify config correct decision errors features files genres job labels learn "
-    "model pool replace schedule store tags tracks undo writing",
+    "training": "audio card classify decision errors features genres model pooling reference tracks",
+    "dashboards": "audio card classify config correct decision errors export features files genres job "
+    "labels learn model pool replace schedule store tags tracks undo writing",
 }
 """Modules of `tagger` that the other packages use."""
 

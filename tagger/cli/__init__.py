@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from tagger.cli import correcting, dashboard, library, listening, mending, runs, schedule
+from tagger.cli import correcting, dashboard, exporting, library, listening, mending, runs, schedule
 from tagger.errors import ConfigError, LockedError, TaggerError
 
 USAGE, NOTHING_DONE, LOCKED = 2, 3, 75
@@ -30,6 +30,8 @@ for _command in (
     runs.scan,
     runs.write,
     correcting.correct,
+    correcting.import_csv,
+    exporting.export,
     mending.undo,
     mending.verify,
     mending.prune,

@@ -1,4 +1,4 @@
-"""The commands that take a person's word: correct."""
+"""The commands that take a person's word: correct, import."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tagger.cli.common import JSON, load_settings, model_dir, outcome_json, settings_options
+from tagger.cli.imported import show_import
 from tagger.cli.report import tracks
 from tagger.tracks import Outcome, Status, display
 
@@ -87,8 +88,9 @@ def _split(words: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], tuple[str, ...]
         raise click.UsageError(
             f"The genre comes last, and {display(last)} is a file. Try `tagger correct FILE Jazz`."
         )
-    genres = [part.strip() for part in os.fsdecode(last).split(",")]
-    return tuple(paths), tuple(genres)
+    from tagger.labels import split_genres
+
+    return tuple(paths), split_genres(os.fsdecode(last))
 
 
 def _known(
@@ -132,3 +134,48 @@ def _say(outcome: Outcome, *, as_json: bool) -> None:
     else:
         status = outcome.status.value.replace("_", " ")
         click.echo(f"{name}: {status}: {outcome.reason}", err=outcome.status.is_failure)
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=bytes), metavar="FILE.csv")
+@click.option("-n", "--dry-run", "--pretend", "dry_run", is_flag=True, help="Only say what would be taken.")
+@click.option("--write", is_flag=True, help="Write the genres into the files, too.")
+@JSON
+@settings_options
+def import_csv(
+    file: bytes, dry_run: bool, write: bool, as_json: bool, db: Path | None, config: Path | None
+) -> None:
+    """Take corrections from a CSV file with the columns path and genre.
+
+    They are remembered as yours; the files are left alone unless --write is given. Several genres are
+    separated by commas or semicolons. Lines without a genre are passed over, so an export with a few genres
+    filled in will do.
+
+    Example: tagger export -o all.csv, fill in the column genre, then tagger import all.csv --dry-run
+    """
+    from tagger.correct import Correction, correct_tracks
+    from tagger.errors import StoreError
+    from tagger.intake import match, read_lines
+    from tagger.job import run_lock
+    from tagger.store import Store
+
+    settings = load_settings(config, db=db)
+    lines = read_lines(file)
+    if not settings.db.exists():
+        raise StoreError(f"There is no database at {settings.db} yet; `tagger run FOLDER` makes it.")
+    outcomes: list[Outcome] = []
+    run_id = 0
+    with ExitStack() as stack:
+        if not dry_run:
+            stack.enter_context(run_lock(settings.db))
+        store = stack.enter_context(Store.open(settings.db, read_only=dry_run))
+        folder = os.path.dirname(os.path.realpath(file))
+        matched = match(store, lines, settings, folder=folder)
+        taken = [Correction(line.track, line.genres) for line in matched if line.track and not line.left_out]
+        if taken and not dry_run:
+            run_id = correct_tracks(
+                store, taken, settings, into_files=write, source="import", tell=outcomes.append
+            ).run_id
+    show_import(matched, outcomes, as_json=as_json, dry_run=dry_run, run_id=run_id)
+    n_failed = sum(line.failed for line in matched) + sum(outcome.status.is_failure for outcome in outcomes)
+    sys.exit(1 if n_failed else 0)

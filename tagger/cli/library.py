@@ -6,14 +6,12 @@ import json
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from tagger.cli.common import (
-    BYTES_PATHS,
     JSON,
-    absolute,
     load_settings,
     model_dir,
     open_for_reading,
@@ -21,11 +19,9 @@ from tagger.cli.common import (
     settings_options,
     shown,
 )
+from tagger.cli.filtering import filter_options, selected
 from tagger.cli.report import MEANING, duration, tracks
 from tagger.tracks import Status, display
-
-if TYPE_CHECKING:
-    from tagger.store import TrackRow
 
 
 @click.command()
@@ -75,60 +71,23 @@ def status(as_json: bool, db: Path | None, config: Path | None) -> None:
 
 
 @click.command()
-@BYTES_PATHS
-@click.option("-g", "--genre", help="The model's genre.")
-@click.option(
-    "-s",
-    "--status",
-    "status_name",
-    type=click.Choice([s.value for s in Status]),
-    metavar="STATUS",
-    help="How the track ended its run.",
-)
-@click.option("--min-confidence", type=click.FloatRange(0, 1))
-@click.option("--max-confidence", type=click.FloatRange(0, 1))
-@click.option("-t", "--text", default="", help="Words in title, artist, album or path.")
-@click.option("--missing", is_flag=True, help="Only tracks that are gone from their folder.")
-@click.option(
-    "--sort",
-    type=click.Choice(["path", "artist", "album", "title", "genre", "confidence", "-confidence"]),
-    default="path",
-    show_default=True,
-)
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
+@filter_options
 @JSON
 @settings_options
-def ls(
-    paths: tuple[bytes, ...], genre: str | None, status_name: str | None, min_confidence: float | None,
-    max_confidence: float | None, text: str, missing: bool, sort: str, limit: int | None, as_json: bool,
-    db: Path | None, config: Path | None,
-) -> None:  # fmt: skip
+def ls(as_json: bool, db: Path | None, config: Path | None, **asked: Any) -> None:
     """List tracks, with what they have and what was heard.
 
     Example: tagger ls --genre jazz --min-confidence 0.8
     """
-    from tagger.store import TrackFilter
+    from tagger.export import json_lines
 
-    settings = load_settings(config, db=db)
-    folders = absolute(paths) or (None,)
-    found: list[TrackRow] = []
-    with open_for_reading(settings) as store:
-        for folder in folders:
-            which = TrackFilter(
-                text=text,
-                genre=genre,
-                status=None if status_name is None else Status(status_name),
-                min_confidence=min_confidence,
-                max_confidence=max_confidence,
-                folder=folder,
-                missing=missing,
-            )
-            found += store.list_tracks(which, order=sort, limit=limit)  # type: ignore[arg-type]  # checked by click
-    found = found[:limit]
-    if as_json:
-        for track in found:
-            click.echo(_track_json(track))
-        return
+    with open_for_reading(load_settings(config, db=db)) as store:
+        rows = selected(store, asked)
+        if as_json:
+            for line in json_lines(rows, store.said()):
+                click.echo(line, nl=False)
+            return
+        found = list(rows)
     if not found:
         click.echo("No track answers to that.", err=True)
         return
@@ -221,27 +180,6 @@ def runs(limit: int, as_json: bool, db: Path | None, config: Path | None) -> Non
             for run in history
         ),
         right=[0],
-    )
-
-
-def _track_json(track: TrackRow) -> str:
-    return json.dumps(
-        {
-            "path": os.fsdecode(track.path),
-            "status": track.status,
-            "reason": track.reason,
-            "genre": track.genre,
-            "confidence": track.confidence,
-            "genres": dict(track.probabilities),
-            "file_genres": list(track.file_genres),
-            "artist": track.artist,
-            "album": track.album,
-            "title": track.title,
-            "year": track.year,
-            "duration_s": track.duration_s,
-            "model": track.model_id,
-            "missing": track.missing_since_ns is not None,
-        }
     )
 
 

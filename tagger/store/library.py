@@ -135,6 +135,20 @@ class Library:
         )
         return [rows.track_row(row) for row in found]
 
+    def track_ids(self, which: Condition = EVERYTHING, *, order: Order = "path") -> list[int]:
+        """Ids of the tracks that `list_tracks` has, in its order: of a large library, too."""
+        where, params = which.where()
+        found = self._all(f"SELECT id FROM tracks WHERE {where} ORDER BY {_ORDERS[order]}", params)
+        return [row[0] for row in found]
+
+    def tracks_of(self, ids: Sequence[int]) -> Iterator[TrackRow]:
+        """The tracks of these ids, in their order, a few at a time in memory; unknown ones are left out."""
+        for start in range(0, len(ids), _BATCH):
+            some = ids[start : start + _BATCH]
+            sql = f"SELECT {TRACK_COLUMNS} FROM tracks WHERE id IN ({', '.join('?' * len(some))})"
+            by_id = {row[0]: row for row in self._all(sql, some)}
+            yield from (rows.track_row(by_id[track_id]) for track_id in some if track_id in by_id)
+
     def count_tracks(self, which: TrackFilter = EVERYTHING) -> int:
         """How many tracks `list_tracks` has without a limit."""
         where, params = which.where()
@@ -214,6 +228,14 @@ class Library:
             (track_id,),
         )
         return [LabelRow(*row) for row in found]
+
+    def said(self) -> dict[int, list[str]]:
+        """What people say tracks are, by the id of the track."""
+        found: dict[int, list[str]] = {}
+        sql = f"SELECT track_id, genre FROM labels WHERE source IN {rows.PERSONS} ORDER BY id"
+        for track_id, genre in self._all(sql):
+            found.setdefault(track_id, []).append(genre)
+        return found
 
     def errors(self, *, paths_each: int = 20) -> list[ErrorGroup]:
         """Tracks whose last outcome was a failure, by status and reason, the largest group first."""
