@@ -136,6 +136,38 @@ def strangers(details: Mapping[str, Any]) -> pd.DataFrame | None:
     )
 
 
+def learning_curve(details: Mapping[str, Any]) -> pd.DataFrame | None:
+    """How training went: step, loss (of the genres), accuracy on held-out tracks (None between two looks)."""
+    rows = details.get("curve")
+    if not isinstance(rows, list) or not rows:
+        return None
+    frame = pd.DataFrame(rows).reindex(columns=["step", "logits_loss", "valid_accuracy"])
+    frame.columns = pd.Index(["step", "loss", "accuracy"])
+    return frame if frame["loss"].notna().any() else None
+
+
+def splits(details: Mapping[str, Any]) -> pd.DataFrame | None:
+    """One recipe under an honest and a leaky split: split, accuracy (of chunks); None if not measured."""
+    found = details.get("leaky")
+    if not isinstance(found, dict) or not {"chunk_accuracy", "honest_chunk_accuracy"} <= set(found):
+        return None
+    return pd.DataFrame(
+        {
+            "split": ["artists kept apart", "chunks at random (leaky)"],
+            "accuracy": [found["honest_chunk_accuracy"], found["chunk_accuracy"]],
+        }
+    )
+
+
+def seeds(details: Mapping[str, Any]) -> str:
+    """The spread over seeds in words; empty where there was but one."""
+    found = details.get("seeds")
+    if not isinstance(found, dict) or not {"accuracy", "mean", "deviation"} <= set(found):
+        return ""
+    n = len(found["accuracy"])
+    return f"{found['mean']:.1%} ± {found['deviation']:.1%} over {n} trainings that differ by chance alone"
+
+
 def _listed(rows: object, columns: list[str]) -> pd.DataFrame | None:
     if not isinstance(rows, list) or not rows:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def page() -> None:
         else:
             st.info("No evaluation came with this model: nobody says how often it is right.")
         _strangers(details)
+        _training(details)
         _compare(cards)
 
 
@@ -144,8 +146,8 @@ def _figures(sets: list[evaluation.Measured]) -> None:
                 st.dataframe(scores, hide_index=True)
 
 
-def _strangers(details: object) -> None:
-    found = evaluation.strangers(details) if isinstance(details, dict) else None
+def _strangers(details: Mapping[str, Any]) -> None:
+    found = evaluation.strangers(details)
     if found is None:
         return
     st.subheader("Music it has no word for")
@@ -160,6 +162,28 @@ def _strangers(details: object) -> None:
             "share_named": st.column_config.NumberColumn("Named", format="%.0f %%"),
         },
     )
+
+
+def _training(details: Mapping[str, Any]) -> None:
+    curve, splits = evaluation.learning_curve(details), evaluation.splits(details)
+    if curve is None and splits is None:
+        return
+    left, right = st.columns(2, gap="large")
+    with left:
+        if curve is not None:
+            st.subheader("How it learnt")
+            st.altair_chart(modelcharts.learning_curve(curve), alt="Learning curve")
+            if spread := evaluation.seeds(details):
+                st.caption(f"Right on held-out tracks: {spread}.")
+    with right:
+        if splits is not None:
+            st.subheader("Why others promise more")
+            st.altair_chart(modelcharts.splits(splits), alt="Honest and leaky split")
+            st.caption(
+                "Tutorials often cut tracks into chunks and deal these out at random. Then nearly every "
+                "chunk they test has a neighbour of the same track among those learnt from, and the figure "
+                "says nothing about new music."
+            )
 
 
 def _compare(cards: dict[str, tuple[str, ModelCard]]) -> None:

@@ -159,6 +159,54 @@ def risk_coverage(frame: pd.DataFrame, threshold: float, *, height: int = 280) -
     return alt.layer(*layers).properties(height=height)
 
 
+def learning_curve(frame: pd.DataFrame, *, height: int = 240) -> Figure:
+    """Loss while learning, accuracy on held-out tracks, by step. `frame` of `evaluation.learning_curve`."""
+    x = alt.X("step:Q", title="training step")
+    step = alt.Tooltip("step:Q", title="Step", format=",")
+    loss = alt.Chart(frame).mark_line(color=_SECOND)
+    loss = loss.encode(
+        x=x,
+        y=alt.Y("loss:Q", title="loss while learning", scale=alt.Scale(zero=False), axis=_coloured(_SECOND)),
+        tooltip=[step, alt.Tooltip("loss:Q", title="Loss", format=".3f")],
+    )
+    seen = frame.dropna(subset=["accuracy"])
+    if seen.empty:
+        return loss.properties(height=height)
+    right = alt.Chart(seen).mark_line(color=_MAIN, point=alt.OverlayMarkDef(color=_MAIN, size=40))
+    right = right.encode(
+        x=x,
+        y=alt.Y(
+            "accuracy:Q", title="held-out tracks right", scale=alt.Scale(zero=False),
+            axis=_coloured(_MAIN, format=".0%"),
+        ),
+        tooltip=[step, alt.Tooltip("accuracy:Q", title="Right", format=".1%")],
+    )  # fmt: skip
+    return alt.layer(loss, right).resolve_scale(y="independent").properties(height=height)
+
+
+def _coloured(colour: str, format: str = ".2f") -> alt.Axis:
+    return alt.Axis(titleColor=colour, tickCount=5, format=format)
+
+
+def splits(frame: pd.DataFrame, *, height: int = 150) -> Figure:
+    """An honest split beside a leaky one. `frame` of `evaluation.splits`."""
+    order = list(frame["split"])
+    base = alt.Chart(frame, height=height).encode(
+        y=alt.Y("split:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=220)),
+        x=alt.X("accuracy:Q", scale=_WHOLE, axis=_PERCENT, title="share of chunks that are right"),
+        tooltip=[
+            alt.Tooltip("split:N", title="Split"),
+            alt.Tooltip("accuracy:Q", title="Right", format=".1%"),
+        ],
+    )
+    scale = alt.Scale(domain=order, range=[_MAIN, "#b9c4c2"])
+    bars = base.mark_bar(cornerRadiusEnd=3, height=28).encode(
+        color=alt.Color("split:N", scale=scale, legend=None)
+    )
+    text = base.mark_text(align="left", dx=6, color=palette.NO_GENRE)
+    return alt.layer(bars, text.encode(text=alt.Text("accuracy:Q", format=".0%")))
+
+
 def at_threshold(frame: pd.DataFrame, threshold: float) -> dict[str, float] | None:
     """The point of the curve that a threshold comes to: the most coverage at confidences from there on."""
     reached = frame[frame["threshold"] >= threshold]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +17,8 @@ pytest.importorskip("streamlit")
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from dashboards import frame
+from dashboards import evaluation, frame, modelcharts
+from tagger.model import shipped_model_dir
 from tagger.store import Store
 from tagger.tracks import Status
 from tests import media
@@ -326,6 +329,34 @@ def test_map_and_model_and_runs(db: Path) -> None:
     assert "unreadable: the file is empty" in texts(runs)
     model = open_page("metrics")
     assert not model.exception
+
+
+def test_the_model_page_shows_what_speaks_against_its_figures(
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(shipped_model_dir(), bundle)
+    path = bundle / "metrics.json"
+    details = json.loads(path.read_text(encoding="utf-8"))
+    details["curve"] = [
+        {"step": 10, "logits_loss": 2.0},
+        {"step": 20, "logits_loss": 1.5, "valid_accuracy": 0.5},
+    ]
+    details["leaky"] = {"chunk_accuracy": 0.93, "honest_chunk_accuracy": 0.61, "n_chunks": 9, "n_folds": 2}
+    details["seeds"] = {"accuracy": [0.7, 0.72], "mean": 0.71, "deviation": 0.0141}
+    path.write_text(json.dumps(details), encoding="utf-8")
+    monkeypatch.setenv("TAGGER_MODEL", str(bundle))
+    page = open_page("metrics")
+    assert {"How it learnt", "Why others promise more"} <= {h.value for h in page.subheader}
+    assert "71.0% ± 1.4% over 2 trainings" in texts(page)
+    curve = evaluation.learning_curve(details)
+    assert curve is not None
+    assert modelcharts.learning_curve(curve).to_dict()["resolve"]["scale"]["y"] == "independent"
+    splits = evaluation.splits(details)
+    assert splits is not None
+    assert list(splits["accuracy"]) == [0.61, 0.93]
+    assert evaluation.splits({}) is None
+    assert evaluation.learning_curve({"curve": [{"epoch": 1}]}) is None
 
 
 def test_a_library_nobody_listened_to_has_no_map(tmp_path: Path) -> None:

@@ -103,7 +103,10 @@ def test_two_steps_end_in_a_loadable_bundle(data: Path, tmp_path: Path) -> None:
     recipe = data / "recipe.toml"
     call("train", recipe, run, "--data", data)
     call("evaluate", recipe, run, "--data", data, "--also", f"odd={data / 'none.npz'}")
-    said = call("export", recipe, run, bundle, "--page", page)
+    leaky = tmp_path / "leaky"
+    leaky.mkdir()
+    (leaky / "leaky.json").write_text('{"chunk_accuracy": 0.9, "n_chunks": 9, "n_folds": 2}')
+    said = call("export", recipe, run, bundle, "--page", page, "--seed-run", run, "--leaky", leaky)
 
     model = load_model(bundle)
     assert model.card.genres == GENRES
@@ -112,7 +115,15 @@ def test_two_steps_end_in_a_loadable_bundle(data: Path, tmp_path: Path) -> None:
     assert model.card.training["n_clips"] == 24 + 3 - model.card.metrics["held_out"]["all"]["n_tracks"]
     logits, embedding = model.predict(np.zeros((3, 52, 128), np.float32))
     assert (logits.shape, embedding.shape) == ((3, 3), (3, 5))
-    assert "| held out: all |" in page.read_text(encoding="utf-8")
+    written = page.read_text(encoding="utf-8")
+    assert "| held out: all |" in written
+    assert "Accuracy of 2 seeds" in written
+    assert "at random, as is often done, it would seem to be 0.90" in written
+    details = json.loads((bundle / "metrics.json").read_text(encoding="utf-8"))
+    assert [row["step"] for row in details["curve"]] == [1, 2]
+    assert details["seeds"]["deviation"] == 0
+    honest = details["held_out"]["all"]["chunk_accuracy"]
+    assert model.card.metrics["leaky"]["honest_chunk_accuracy"] == honest
     assert model.card.metrics["none_of_these"]["odd"]["n_tracks"] == 3
 
     # a finished run has nothing to resume, and another recipe may not take its checkpoint over
@@ -157,6 +168,7 @@ def test_crossvalidation_hears_every_track_once(data: Path, tmp_path: Path, leak
     if leaky:
         assert f"of {24 * 3} chunks" in said
         assert "LEAKY" in said
+        assert json.loads((tmp_path / "leaky.json").read_text(encoding="utf-8"))["n_chunks"] == 24 * 3
         assert not (tmp_path / "report.json").exists()
     else:
         report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))

@@ -156,12 +156,22 @@ def crossvalidate(
 @click.option(
     "--report", type=click.Path(path_type=Path), help="Run whose report to use (with --all: the other)."
 )
+@click.option(
+    "--seed-run",
+    "seeds",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="A measured run with another seed, for the spread.",
+)
+@click.option(
+    "--leaky", type=click.Path(path_type=Path, exists=True), help="WORK of `crossvalidate --leaky`."
+)
 @click.option("--precision", type=click.Choice(["float32", "float16", "dynamic"]), default="float32")
 @click.option("--margin", default=0.0, show_default=True, help="Least lead over the second genre.")
 @click.option("--page", type=click.Path(path_type=Path), help="Markdown page to write as well.")
 def export(
-    recipe_path: Path, folder: Path, directory: Path, report: Path | None, precision: Any, margin: float,
-    page: Path | None,
+    recipe_path: Path, folder: Path, directory: Path, report: Path | None, seeds: tuple[Path, ...],
+    leaky: Path | None, precision: Any, margin: float, page: Path | None,
 ) -> None:  # fmt: skip
     """Write the network in RUN as a model BUNDLE (a folder) with its card.
 
@@ -169,36 +179,22 @@ def export(
     """
     import json
 
-    from training.bundle import export_run
+    from training.bundle import evidence, export_run
     from training.bundle import page as make_page
     from training.recipe import read_recipe
+    from training.runs import RUN_FILE
 
-    recipe = read_recipe(recipe_path)
+    figures = evidence(report or folder, seeds, leaky)
+    measured = json.loads(((report or folder) / RUN_FILE).read_text(encoding="utf-8"))
     card, difference = export_run(
-        recipe, folder, report or folder, directory, precision=precision, margin=margin
-    )
+        read_recipe(recipe_path), folder, figures, measured["n_clips"], directory, precision=precision,
+        margin=margin,
+    )  # fmt: skip
     if page is not None:
-        figures = json.loads(((report or folder) / "report.json").read_text(encoding="utf-8"))
         page.write_text(make_page(card, figures), encoding="utf-8")
     click.echo(
         f"{card.model_id}: {card.weights.size_bytes} bytes, LiteRT differs from Keras by {difference:.1e}"
     )
-
-
-@main.command()
-@RECIPE
-@click.argument("directory", metavar="BUNDLE", type=click.Path(path_type=Path))
-@DATA
-def reference(recipe_path: Path, directory: Path, data_dir: Path) -> None:
-    """Add to a BUNDLE what its model says of the music it learnt from, for `tagger learn`.
-
-    Example: python -m training reference training/recipes/gtzan.toml tagger/models/gtzan --data DATA
-    """
-    from training.recipe import read_recipe
-    from training.reference import write_reference
-
-    n_tracks = write_reference(read_recipe(recipe_path), data_dir, directory)
-    click.echo(f"{directory}: {n_tracks} tracks")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,12 @@ import numpy as np
 from tagger.card import ModelCard
 from tagger.features import FeatureConfig
 from tagger.model import GenreModel, load_model
+from training.dataset import DatasetError
 from training.export import Precision, parity, to_litert, write_bundle
+from training.folds import LEAKY_FILE
 from training.recipe import Recipe
-from training.runs import load_network
+from training.runs import REPORT_FILE, RUN_FILE, load_network
+from training.train import CURVE_FILE
 
 CHUNKS_OF_4_MINUTES = 104
 """Eight segments of 30 s, 13 chunks each."""
@@ -44,16 +47,61 @@ def milliseconds_per_chunk(model: GenreModel) -> float:
 def headline(report: Mapping[str, Any]) -> dict[str, Any]:
     """The report's figures that go onto the card: without matrices and curves."""
     bulky = {"confusion", "reliability", "risk_coverage"}
-    return {
+    figures: dict[str, Any] = {
         part: {name: {k: v for k, v in m.items() if k not in bulky} for name, m in report[part].items()}
         for part in ("held_out", "elsewhere", "none_of_these")
     }
+    return figures | {name: report[name] for name in ("seeds", "leaky") if name in report}
+
+
+def evidence(report_folder: Path, seeds: Sequence[Path], leaky: Path | None) -> dict[str, Any]:
+    """The report of a run with all that speaks for or against its figures.
+
+    Parameters
+    ----------
+    report_folder : Path
+        The run that was measured; its learning curve becomes ``curve``.
+    seeds : sequence of Path
+        Measured runs of the same recipe with other seeds: ``seeds`` gives the accuracy of all of them.
+    leaky : Path or None
+        Folder of a cross-validation with the leaky split of chunks: ``leaky``, beside the honest one.
+
+    Raises
+    ------
+    DatasetError
+        One of the folders lacks its report.
+    """
+    report = _read(report_folder / REPORT_FILE)
+    curve = report_folder / CURVE_FILE
+    if curve.exists():
+        report["curve"] = json.loads(curve.read_text(encoding="utf-8"))
+    if seeds:
+        accuracy = [
+            _read(folder / REPORT_FILE)["held_out"]["all"]["accuracy"] for folder in (report_folder, *seeds)
+        ]
+        report["seeds"] = {
+            "accuracy": accuracy,
+            "mean": round(float(np.mean(accuracy)), 4),
+            "deviation": round(float(np.std(accuracy, ddof=1)), 4),
+        }
+    if leaky is not None:
+        honest = report["held_out"]["all"]["chunk_accuracy"]
+        report["leaky"] = _read(leaky / LEAKY_FILE) | {"honest_chunk_accuracy": honest}
+    return report
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise DatasetError(f"{path} is missing: measure that run first") from None
 
 
 def export_run(
     recipe: Recipe,
     folder: Path,
-    report_folder: Path,
+    report: Mapping[str, Any],
+    measured_clips: int,
     directory: Path,
     *,
     precision: Precision,
@@ -66,9 +114,11 @@ def export_run(
     recipe : Recipe
     folder : Path
         The run whose network is shipped.
-    report_folder : Path
-        The run whose report gives calibration and figures: the same, or the one that held tracks out where
-        the shipped network learnt from everything.
+    report : mapping
+        Of `evidence`: calibration and figures, of the same run, or of the one that held tracks out where the
+        shipped network learnt from everything.
+    measured_clips : int
+        How many clips the measured run learnt from.
     directory : Path
     precision : {"float32", "float16", "dynamic"}
     margin : float
@@ -80,9 +130,7 @@ def export_run(
         Largest difference of an output between Keras and LiteRT, over random chunks.
     """
     network = load_network(folder)
-    report = json.loads((report_folder / "report.json").read_text(encoding="utf-8"))
-    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    measured = json.loads((report_folder / "run.json").read_text(encoding="utf-8"))
+    run = _read(folder / RUN_FILE)
     weights = to_litert(network, precision)
     sources = [d.source for d in recipe.data]
 
@@ -102,7 +150,7 @@ def export_run(
                 "sources": sources,
                 "n_clips": run["n_clips"],
                 "held_out_learnt_as_well": run["everything"],
-                "figures_are_of_a_run_on_n_clips": measured["n_clips"],
+                "figures_are_of_a_run_on_n_clips": measured_clips,
                 "calibration_fitted_to": report["fitted_to"],
                 "seed": run["seed"],
                 "n_parameters": int(network.count_params()),
@@ -166,6 +214,18 @@ def page(card: ModelCard, report: Mapping[str, Any]) -> str:
         lines.append(
             f"| music of none of these genres: {name} | {m['n_tracks']} | | | | | {m['share_named']:.2f} | |"
         )
+    if "seeds" in report:
+        s = report["seeds"]
+        lines += ["", f"Accuracy of {len(s['accuracy'])} seeds: {s['mean']:.3f} ± {s['deviation']:.3f}."]
+    if "leaky" in report:
+        leaky = report["leaky"]
+        lines += [
+            "",
+            f"Of single chunks it names {leaky['honest_chunk_accuracy']:.2f} rightly when artists are kept "
+            f"apart. Had the chunks been split at random, as is often done, it would seem to be "
+            f"{leaky['chunk_accuracy']:.2f}: then nearly every chunk has a neighbour of the same track, half "
+            "of its very sound, among those learnt from. That figure says nothing about new music.",
+        ]
     everything = report["held_out"]["all"]
     lines += ["", "| genre | tracks | recall | precision | most often taken for |", "|---|---|---|---|---|"]
     names = everything["confusion"]["genres"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from training.evaluate import HeardTracks
 from training.recipe import Recipe, load_clips, load_teachers
 from training.runs import Say, hear, write_report
 from training.train import clip_chunks, train
+
+LEAKY_FILE = "leaky.json"
 
 
 def as_chunks(clips: Clips) -> tuple[Clips, NDArray[np.int64]]:
@@ -76,7 +79,9 @@ def crossvalidate(
         say(
             f"LEAKY random split of chunks: {accuracy:.3f} of {len(said)} chunks. Not a figure for new music."
         )
-        return {"leaky_chunk_accuracy": accuracy, "n_chunks": len(said)}
+        found = {"chunk_accuracy": round(accuracy, 4), "n_chunks": len(said), "n_folds": n_folds}
+        (folder / LEAKY_FILE).write_text(json.dumps(found, indent=1), encoding="utf-8")
+        return found
     return write_report(recipe, folder, heard, {}, say=say)
 
 

@@ -26,6 +26,7 @@ from training.train import predict_logits, train
 
 NETWORK_FILE = "model.keras"
 REPORT_FILE = "report.json"
+RUN_FILE = "run.json"
 PRECISION = 0.90
 """The default threshold is the lowest confidence from which on this share of held-out tracks is right."""
 
@@ -56,7 +57,7 @@ def train_run(
         say=say,
     )
     about = {"recipe": recipe.to_dict(), "seed": seed, "everything": everything, "n_clips": int(rows.sum())}
-    (folder / "run.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    (folder / RUN_FILE).write_text(json.dumps(about, indent=1), encoding="utf-8")
     done.network.save(folder / NETWORK_FILE)
 
 

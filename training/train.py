@@ -22,6 +22,7 @@ from training.network import build
 from training.recipe import Recipe
 
 FEATURES = FeatureConfig()
+CURVE_FILE = "curve.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +121,7 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no ty
             part, step=self.step, curve=json.dumps(self.curve), recipe=recipe_digest(self.recipe), **arrays
         )
         part.replace(folder / "checkpoint.npz")
-        (folder / "curve.json").write_text(json.dumps(self.curve, indent=1))
+        (folder / CURVE_FILE).write_text(json.dumps(self.curve, indent=1))
 
 
 def recipe_digest(recipe: Recipe) -> str:
