@@ -12,6 +12,7 @@ from tagger.classify import listen
 from tagger.conclude import Run
 from tagger.interrupts import check
 from tagger.job import Report, RunOptions, RunSummary
+from tagger.limits import Gate
 from tagger.model import ModelCard
 from tagger.pool import listen_all
 from tagger.scan import scan
@@ -38,6 +39,7 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
     StoreError
         The database cannot be read or written any more.
     """
+    gate = Gate(time_limit_s=options.time_limit_s, max_load=options.max_load)
     if not options.dry_run:
         settle_unfinished(store)
     with Run(store, card, options, report, kind="run" if options.write else "scan") as run:
@@ -45,6 +47,8 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
         tasks: list[ListenTask] = []
         for track in scan(options.roots, ignore=options.ignore, on_trouble=run.trouble, known=run.knows):
             check()
+            if gate.over():
+                break
             row = store.find(track.path)
             task = run.task_for(track, row)
             if task is not None:
@@ -54,11 +58,17 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
                 run.conclude_known(row)
         report.planned(run.counts.total() + len(tasks), len(tasks))
         n_jobs = max(1, min(options.jobs, len(tasks)))
-        with closing(listen_all(tasks, worker=listen, n_jobs=n_jobs)) as reports:
+        if tasks:
+            gate.wait()
+        waiting = gate.through(tasks)
+        with closing(listen_all(waiting, worker=listen, n_jobs=n_jobs)) as reports, closing(gate):
             for heard in reports:
                 check()
                 run.conclude_heard(tracks.pop(heard.path), heard)
-        run.mark_missing()
+        if gate.stopped:  # perhaps in the middle of a folder: what was not seen need not be gone
+            run.stop(n_left=len(tracks))
+        else:
+            run.mark_missing()
     return run.summary()
 
 
@@ -72,11 +82,16 @@ def write_from_store(store: Store, card: ModelCard, options: RunOptions, report:
     StoreError
         The database cannot be read or written any more.
     """
+    gate = Gate(time_limit_s=options.time_limit_s)
     if not options.dry_run:
         settle_unfinished(store)
     with Run(store, card, options, report, kind="write") as run:
         for folder in options.roots or (None,):
             for row in store.iter_tracks(TrackFilter(folder=folder, missing=False)):
                 check()
+                if gate.over():
+                    break
                 run.conclude_known(row)
+        if gate.stopped:
+            run.stop(n_left=0)
     return run.summary()

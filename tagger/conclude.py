@@ -54,7 +54,8 @@ class Run:
         self.counts: Counter[Status] = Counter()
         self.seen: set[int] = set()
         self.bad_folders: set[bytes] = set()
-        self.n_listened = self.n_missing = self.run_id = 0
+        self.n_listened = self.n_missing = self.n_left = self.run_id = 0
+        self.stopped = False
         self.started_s = time.monotonic()
 
     def __enter__(self) -> Run:
@@ -72,6 +73,8 @@ class Run:
         code = summary.exit_code if kind is None else 3
         if kind is KeyboardInterrupt:
             state, code = "interrupted", 130
+        elif kind is None and self.stopped:  # with the exit code of a run that has done what it was to do
+            state = "interrupted"
         counts = {status.value: n for status, n in self.counts.items()}
         speed = self.n_listened / summary.duration_s if self.n_listened else None
         self.store.finish_run(self.run_id, state=state, exit_code=code, counts=counts, tracks_per_s=speed)
@@ -84,8 +87,14 @@ class Run:
             n_listened=self.n_listened,
             n_missing=self.n_missing,
             duration_s=time.monotonic() - self.started_s,
+            stopped=self.stopped,
+            n_left=self.n_left,
             nothing_found=bool(self.options.roots) and self.bad_folders.issuperset(self.options.roots),
         )
+
+    def stop(self, n_left: int) -> None:
+        """The time limit has come before the end, with so many tracks found but not begun."""
+        self.stopped, self.n_left = True, n_left
 
     # What the scan asks and tells.
 
@@ -109,7 +118,7 @@ class Run:
             if row.digest and row.model_id == self.card.model_id:
                 known = frozenset({row.digest})
         known |= self.store.digests_for_size(track.size_bytes, self.card.model_id)
-        return ListenTask(track.path, self.options.model_dir, known, self.options.time_limit_s)
+        return ListenTask(track.path, self.options.model_dir, known, self.options.track_limit_s)
 
     def _listen_again(self, row: TrackRow) -> bool:
         """Whether to listen to a file although it has not changed."""

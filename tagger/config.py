@@ -6,27 +6,34 @@ from; options declare neither a default nor an ``envvar`` in click.
 
 In the environment folders are separated as in ``PATH``, patterns stand on lines of their own, names are
 separated by commas, and the table of genres reads ``hiphop=Rap,disco=``. An empty variable counts as unset.
+
+A table ``[library.NAME]`` holds keys that go before those above it when that library is chosen. A library
+that names no database has one of its own.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tagger.configfile import (
+    ENV_CONFIG,
+    ENV_LIBRARY,
+    LIBRARIES,
+    Said,
+    checked,
+    parse,
+    said_in_env,
+    said_in_file,
+    suggest,
+)
 from tagger.errors import ConfigError
 from tagger.settings import SETTINGS
 from tagger.tracks import WriteMode, display
-
-MAX_CONFIG_BYTES = 1 << 20
-
-_ENV_PREFIX = "TAGGER_"
-_ENV_CONFIG = "TAGGER_CONFIG"
 
 
 def default_config_path() -> Path:
@@ -71,14 +78,22 @@ class Config:
     """``"refuse"`` or ``"write"`` files with more than one name."""
     coverage: str = "full"
     """How much of a track is listened to: one of `tagger.settings.COVERAGES`."""
-    time_limit_s: float = 600.0
-    """Longest time for one track."""
+    track_limit: float = 600.0
+    """Longest time for one track, in seconds."""
+    time_limit: float | None = None
+    """Longest time for a run, in seconds; None for no limit."""
+    nice: bool = False
+    """Least priority for processor and disk."""
+    max_load: float | None = None
+    """Wait while the load of the machine is above this; None not to look at it."""
     ignore: tuple[str, ...] = ()
     """gitignore patterns, relative to each scanned folder."""
     genres: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Names to write by label; an empty name drops the label."""
     whitelist: tuple[str, ...] = ()
     """The only names that may be written; empty for any."""
+    on_finish: tuple[str, ...] = ()
+    """Program and arguments to run after each run; empty for none."""
 
     def with_options(self, **given: Any) -> Config:
         """This configuration with the options of a command line in place.
@@ -100,11 +115,33 @@ class Config:
                 continue
             if key in ("db", "model"):
                 value = SETTINGS[key].from_text(os.fspath(value))
-            changes[key] = _check(key, value, f"Option --{key.replace('_', '-')}")
+            changes[key] = checked(key, value, f"Option --{key.replace('_', '-')}")
+            if isinstance(changes[key], ConfigError):
+                raise changes[key]
         return replace(self, **changes)
 
 
-def load_config(path: Path | None, env: Mapping[str, str]) -> Config:
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings in force before options, and where they are from."""
+
+    config: Config
+    sources: Mapping[str, str]
+    """By key: ``"default"``, the file, or the environment variable."""
+    file: Path
+    """The configuration file, which need not exist."""
+    libraries: tuple[str, ...]
+    """Names of the libraries in it."""
+    library: str
+    """The one that was chosen, if any."""
+
+
+def load_config(path: Path | None, env: Mapping[str, str], library: str = "") -> Config:
+    """Read the configuration file and the environment: see `load`."""
+    return load(path, env, library).config
+
+
+def load(path: Path | None, env: Mapping[str, str], library: str = "") -> Loaded:
     """Read the configuration file and the environment.
 
     Parameters
@@ -114,76 +151,80 @@ def load_config(path: Path | None, env: Mapping[str, str]) -> Config:
         not exist.
     env
         The environment, usually ``os.environ``.
+    library
+        Name of the library to use; empty for the one ``TAGGER_LIBRARY`` names, else for none.
 
     Raises
     ------
     ConfigError
-        The file cannot be read or is not TOML, a key or variable is unknown, or a value is not allowed.
+        The file cannot be read or is not TOML, a key, variable or library is unknown, or a value is not
+        allowed.
     """
-    if path is None and env.get(_ENV_CONFIG):
-        path = Path(env[_ENV_CONFIG])
-    in_file = _read_file(path or default_config_path(), optional=path is None)
-    return Config(**{**in_file, **_read_env(env)})
+    library = library or env.get(ENV_LIBRARY, "")
+    file, libraries, said = _everything(path, env)
+    for one in said:  # of other libraries too: a mistake in them should not wait for its night
+        if isinstance(one.value, ConfigError):
+            raise one.value
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(SETTINGS, "default")
+    if library:
+        if library not in libraries:
+            where = display(os.fsencode(file))
+            raise ConfigError(
+                f"{where}: there is no library {library!r}; {suggest(library, libraries, 'libraries')}"
+            )
+        # A database that is shared by mistake would mark one library's tracks as gone in the other's runs.
+        said = [one for one in said if one.key != "db" or one.library or one.source.startswith("TAGGER_")]
+        values["db"] = default_db_path().with_name(f"tagger-{library}.db")
+    for one in said:
+        if one.library in ("", library):
+            values[one.key], sources[one.key] = one.value, one.source
+    return Loaded(Config(**values), MappingProxyType(sources), file, libraries, library)
 
 
-def _read_file(path: Path, *, optional: bool) -> dict[str, Any]:
-    shown = display(os.fsencode(path))
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_CONFIG_BYTES + 1)
-    except FileNotFoundError:
-        if optional:
-            return {}
-        raise ConfigError(f"{shown}: there is no such configuration file.") from None
-    except OSError as error:
-        raise ConfigError(f"{shown}: the configuration file cannot be read: {error.strerror}.") from error
-    if len(raw) > MAX_CONFIG_BYTES:
-        raise ConfigError(f"{shown}: is larger than {MAX_CONFIG_BYTES} bytes, so not a configuration file.")
-    try:
-        table = tomllib.loads(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{shown}: line {line} is not UTF-8 text; save the file as UTF-8.") from error
-    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a bare ValueError
-        raise ConfigError(f"{shown}: is not valid TOML: {error}.") from error
+def problems(path: Path | None, env: Mapping[str, str]) -> list[str]:
+    """Everything that is wrong with the configuration file and the environment, a sentence each.
 
-    for key in table:
-        if key not in SETTINGS:
-            raise ConfigError(f"{shown}: unknown key {key!r}; {_suggest(key, SETTINGS)}")
-    _refuse_misplaced(table.get("genres"), shown)
-    return {key: _check(key, value, f"{shown}: {key}") for key, value in table.items()}
+    Raises
+    ------
+    ConfigError
+        The file cannot be read at all.
+    """
+    _, _, said = _everything(path, env)
+    return [str(one.value) for one in said if isinstance(one.value, ConfigError)]
 
 
-def _read_env(env: Mapping[str, str]) -> dict[str, Any]:
-    keys = {_ENV_PREFIX + key.upper(): key for key in SETTINGS}
-    values = {}
-    for variable, text in sorted(env.items()):
-        if not variable.startswith(_ENV_PREFIX) or variable == _ENV_CONFIG or not text:
-            continue
-        if variable in keys:
-            key = keys[variable]
-            values[key] = _check(key, SETTINGS[key].from_text(text), variable)
-        elif difflib.get_close_matches(variable, keys, n=1, cutoff=0.85):
-            # Other programs' variables may begin with TAGGER_ too: only what looks like a slip is an error.
-            raise ConfigError(f"{variable}: unknown variable; {_suggest(variable, keys)}")
-    return values
+def config_file(path: Path | None, env: Mapping[str, str]) -> tuple[Path, bool]:
+    """The configuration file, and whether somebody named it, so that it must exist."""
+    if path is None and env.get(ENV_CONFIG):
+        path = Path(env[ENV_CONFIG])
+    return (default_config_path(), False) if path is None else (path, True)
 
 
-def _check(key: str, value: object, where: str) -> Any:
-    try:
-        return SETTINGS[key].check(value)
-    except ValueError as error:
-        raise ConfigError(f"{where} {error}.") from None
+def _everything(path: Path | None, env: Mapping[str, str]) -> tuple[Path, tuple[str, ...], list[Said]]:
+    """The file, the names of its libraries, and what is said, in ascending order of weight."""
+    file, named = config_file(path, env)
+    table = parse(file, optional=not named)
+    libraries = table.get(LIBRARIES, {})
+    said = [*said_in_file(table, display(os.fsencode(file))), *said_in_env(env)]
+    return file, tuple(libraries) if isinstance(libraries, Mapping) else (), said
 
 
-def _suggest(word: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(word.replace("-", "_"), known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(sorted(known))}."
-
-
-def _refuse_misplaced(genres: object, shown: str) -> None:
-    """A key below the line ``[genres]`` belongs to that table: TOML's most common surprise."""
-    if isinstance(genres, Mapping):
-        for key, value in genres.items():
-            if key in SETTINGS and not isinstance(value, str):
-                raise ConfigError(f"{shown}: {key!r} stands below [genres]; move it above that line.")
+def template() -> str:
+    """A configuration file with every setting, explained and commented out. It is valid as it is."""
+    lines = [
+        "# Settings of tagger. Options of the command line go before environment variables (TAGGER_MODE),",
+        "# and those before this file. `tagger config show` shows what is in force; `tagger config check`",
+        "# finds slips.",
+        "",
+    ]
+    for key, setting in SETTINGS.items():
+        lines += [f"# {setting.about}", f"# {key} = {setting.example}", ""]
+    lines += [
+        "# Another library, for --library jazz: what differs from the above. It has a database of its own.",
+        "# [library.jazz]",
+        '# paths = ["~/Jazz"]',
+        '# mode = "append"',
+        "",
+    ]
+    return "\n".join(lines)

@@ -71,7 +71,7 @@ def scan_files(store: Store, paths: Sequence[bytes], config: Config, model_dir: 
         jobs=config.jobs or os.cpu_count() or 1,
         write=False,
         retry=True,
-        time_limit_s=config.time_limit_s,
+        track_limit_s=config.track_limit,
     )
     told = Told()
     run_batch(store, card, options, told)

@@ -33,8 +33,12 @@ class RunOptions:
     """Listen again to what another model heard."""
     ignore: tuple[str, ...] = ()
     """gitignore patterns, relative to each root."""
-    time_limit_s: float = 600.0
+    track_limit_s: float = 600.0
     """For one track."""
+    time_limit_s: float | None = None
+    """For the run: what is not begun by then is left to the next one."""
+    max_load: float | None = None
+    """Begin no track while the load of the machine is above this."""
     preserve_mtime: bool = False
     hardlinks: bool = False
     """Write to files with several names too: the name written gets a file of its own."""
@@ -62,6 +66,10 @@ class RunSummary:
     duration_s: float
     nothing_found: bool = False
     """None of the folders could be looked into."""
+    stopped: bool = False
+    """The time limit came before the end."""
+    n_left: int = 0
+    """Tracks a stopped run had found but not begun."""
 
     @property
     def n_failed(self) -> int:

@@ -7,6 +7,8 @@ not fit is a ValueError whose message ends a sentence that begins with the key: 
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,10 @@ class Setting:
     """How one key is read."""
 
     check: Callable[[object], Any]
+    about: str
+    """What it is for, in a sentence."""
+    example: str
+    """A value as TOML: the default where that is a plain value."""
     from_text: Callable[[str], object] = str
     """The text of an environment variable, or a path as typed in a shell, as TOML would have given it; what
     does not fit is handed on for the check to name."""
@@ -144,6 +150,39 @@ def _names_by_label(value: object) -> Mapping[str, str]:
     return MappingProxyType({label: name.strip() for label, name in value.items()})
 
 
+def _duration(low: float, high: float) -> Callable[[object], float]:
+    def check(value: object) -> float:
+        seconds = parse_duration(value) if isinstance(value, str) else value
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not low <= seconds <= high:
+            longest = f"{high / 3600:.0f}h"
+            raise _wrong(value, f"a time such as '90s', '10m' or '2h', from {low:.0f}s to {longest}")
+        return float(seconds)
+
+    return check
+
+
+def _command(value: object) -> tuple[str, ...]:
+    try:
+        words = shlex.split(value) if isinstance(value, str) else value
+    except ValueError:  # a quote that is not closed
+        words = None
+    allowed = "a command: a text, or a list of the program and its arguments"
+    if not isinstance(words, list | tuple) or not all(isinstance(w, str) and "\0" not in w for w in words):
+        raise _wrong(value, allowed)
+    return tuple(os.path.expanduser(word) if place == 0 else word for place, word in enumerate(words))
+
+
+def parse_duration(text: str) -> float | None:
+    """Seconds of ``"45"``, ``"90s"``, ``"1.5h"``, ``"1h30m"`` or ``"2d"``; None for anything else."""
+    number = r"(\d{1,9}(?:\.\d{1,9})?)"
+    if re.fullmatch(number, text):
+        return float(text)
+    parts = re.findall(number + "([smhd])", text.replace(" ", "").lower())
+    if not parts or "".join(n + unit for n, unit in parts) != text.replace(" ", "").lower():
+        return None
+    return sum(float(n) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[unit] for n, unit in parts)
+
+
 # ---- text of an environment variable
 
 
@@ -174,26 +213,66 @@ def _pairs(text: str) -> object:
     return {label.strip(): name for label, _, name in pairs} if all(sign for _, sign, _ in pairs) else text
 
 
-_PROBABILITY = Setting(_number(0.0, 1.0, "a number from 0 to 1"), _scalar)
+_SHARE = _number(0.0, 1.0, "a number from 0 to 1")
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(
     {
         "paths": Setting(
-            _folders, lambda text: [_from_here(item) for item in text.split(os.pathsep) if item]
+            _folders,
+            "Music folders, for commands that are given none.",
+            '["~/Music"]',
+            lambda text: [_from_here(item) for item in text.split(os.pathsep) if item],
         ),
-        "db": Setting(_file, _from_here),
-        "model": Setting(_model, lambda text: _from_here(text) if _is_path(text) else text),
-        "jobs": Setting(_jobs, _scalar),
-        "mode": Setting(_mode),
-        "threshold": _PROBABILITY,
-        "margin": _PROBABILITY,
-        "preserve_mtime": Setting(_flag, _scalar),
-        "hardlinks": Setting(_one_of(HARDLINKS)),
-        "coverage": Setting(_one_of(COVERAGES)),
-        "time_limit_s": Setting(_number(1.0, 86_400.0, "a number of seconds from 1 to 86400"), _scalar),
-        "ignore": Setting(_patterns, _items("\n")),
-        "genres": Setting(_names_by_label, _pairs),
-        "whitelist": Setting(_names, _items(",")),
+        "db": Setting(_file, "The database.", '"~/tagger.db"', _from_here),
+        "model": Setting(
+            _model,
+            "Name of a shipped model, or the full path of a model's directory.",
+            '"eleven"',
+            lambda text: _from_here(text) if _is_path(text) else text,
+        ),
+        "jobs": Setting(_jobs, "Worker processes; 0 for as many as there are cores.", "0", _scalar),
+        "mode": Setting(
+            _mode,
+            "Which files get a genre: those without (missing), all beside theirs (append) or in its place "
+            "(overwrite), or our own former values too (own).",
+            '"missing"',
+        ),
+        "threshold": Setting(_SHARE, "Least confidence that is written, 0-1.", "0.6", _scalar),
+        "margin": Setting(_SHARE, "Least lead over the second genre, 0-1.", "0.1", _scalar),
+        "preserve_mtime": Setting(_flag, "Keep the files' time of modification.", "false", _scalar),
+        "hardlinks": Setting(
+            _one_of(HARDLINKS), "Files with several names: refuse them, or write.", '"refuse"'
+        ),
+        "coverage": Setting(_one_of(COVERAGES), "How much of a track is listened to.", '"full"'),
+        "track_limit": Setting(_duration(1.0, 86_400.0), "Longest time for one track.", '"10m"'),
+        "time_limit": Setting(
+            _duration(1.0, 31 * 86_400.0), "Longest time for a run; the next one goes on from there.", '"2h"'
+        ),
+        "nice": Setting(_flag, "Run with the least priority for processor and disk.", "false", _scalar),
+        "max_load": Setting(
+            _number(0.1, 10_000.0, "a load of the machine, above 0.1"),
+            "Wait while the load of the machine (of the last minute) is above this.",
+            "4.0",
+            _scalar,
+        ),
+        "ignore": Setting(
+            _patterns, "What to leave out, in the syntax of .gitignore.", '["*.part"]', _items("\n")
+        ),
+        "whitelist": Setting(_names, "The only genres that may be written.", '["Rock", "Jazz"]', _items(",")),
+        "on_finish": Setting(
+            _command,
+            "A command run after each run, with its summary as JSON on standard input.",
+            '["/usr/local/bin/rescan", "--quiet"]',
+        ),
+        "genres": Setting(
+            _names_by_label,
+            "Names that are written, by the model's genre; an empty one is never written.",
+            '{ hiphop = "Rap", disco = "" }',
+            _pairs,
+        ),
     }
 )
 """By the name of the key, which is also that of the field of `tagger.config.Config`."""
+
+RENAMED: Mapping[str, str] = MappingProxyType({"time_limit_s": "track_limit"})
+"""Keys of before, and what they are called now."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagger.config import Config, default_config_path, load_config
+from tagger.config import Config, default_config_path, load, load_config, problems, template
 from tagger.errors import ConfigError
-from tagger.settings import SETTINGS
+from tagger.settings import SETTINGS, parse_duration
 from tagger.tracks import WriteMode
+from tests.conftest import Tagger
 
 FULL = """
 paths = ["/music", "~/more"]
@@ -27,7 +31,11 @@ margin = 0
 preserve_mtime = true
 hardlinks = "write"
 coverage = "full"
-time_limit_s = 120
+track_limit = 120
+time_limit = "1h30m"
+nice = true
+max_load = 2
+on_finish = ["~/bin/rescan", "x y"]
 ignore = ["*.live.mp3", "/Audiobooks/"]
 whitelist = ["Rock", "Rap"]
 
@@ -75,7 +83,11 @@ def test_every_key_from_a_file(file: Path, tmp_path: Path) -> None:
         preserve_mtime=True,
         hardlinks="write",
         coverage="full",
-        time_limit_s=120.0,
+        track_limit=120.0,
+        time_limit=5400.0,
+        nice=True,
+        max_load=2.0,
+        on_finish=(str(tmp_path / "home" / "bin" / "rescan"), "x y"),
         ignore=("*.live.mp3", "/Audiobooks/"),
         whitelist=("Rock", "Rap"),
         genres={"hiphop": "Rap", "disco": ""},
@@ -98,7 +110,11 @@ def test_every_key_from_the_environment_goes_before_the_file(
         "TAGGER_PRESERVE_MTIME": "false",
         "TAGGER_HARDLINKS": "refuse",
         "TAGGER_COVERAGE": "full",
-        "TAGGER_TIME_LIMIT_S": "30",
+        "TAGGER_TRACK_LIMIT": "30",
+        "TAGGER_TIME_LIMIT": "2h",
+        "TAGGER_NICE": "true",
+        "TAGGER_MAX_LOAD": "1.5",
+        "TAGGER_ON_FINISH": "rescan 'x y'",
         "TAGGER_IGNORE": "*.wav\nold/",
         "TAGGER_GENRES": "hiphop=Hip Hop, metal=",
         "TAGGER_WHITELIST": "Metal, Jazz",
@@ -113,7 +129,11 @@ def test_every_key_from_the_environment_goes_before_the_file(
         mode=WriteMode.OWN,
         threshold=0.25,
         margin=1.0,
-        time_limit_s=30.0,
+        track_limit=30.0,
+        time_limit=7200.0,
+        nice=True,
+        max_load=1.5,
+        on_finish=("rescan", "x y"),
         ignore=("*.wav", "old/"),
         genres={"hiphop": "Hip Hop", "metal": ""},
         whitelist=("Metal", "Jazz"),
@@ -128,10 +148,8 @@ def test_options_go_before_everything(file: Path, tmp_path: Path, monkeypatch: p
     assert (given.jobs, given.mode, given.threshold) == (5, WriteMode.APPEND, 0.2)
     assert given.paths == (b"x\xff",)
     assert (given.db, given.model) == (tmp_path / "y.db", str(tmp_path / "m"))
-    with pytest.raises(
-        ConfigError, match=r"^Option --time-limit-s is 0, but must be a number of seconds from 1"
-    ):
-        config.with_options(time_limit_s=0)
+    with pytest.raises(ConfigError, match=r"^Option --track-limit is '0s', but must be a time such as"):
+        config.with_options(track_limit="0s")
 
 
 def test_the_environment_names_the_file(file: Path) -> None:
@@ -169,7 +187,17 @@ def test_the_file_in_the_default_place_is_read() -> None:
         ("preserve_mtime = 1", "preserve_mtime is 1, but must be true or false"),
         ("hardlinks = true", "hardlinks is True, but must be 'refuse' or 'write'"),
         ("coverage = 'half'", "coverage is 'half', but must be 'full'"),
-        ("time_limit_s = 0.5", "time_limit_s is 0.5, but must be a number of seconds from 1 to 86400"),
+        ("time_limit_s = 60", r"unknown key 'time_limit_s'; it is called 'track_limit' now\.$"),
+        ("track_limit = 0.5", r"track_limit is 0\.5, but must be a time such as .*, from 1s to 24h\.$"),
+        ("time_limit = '2 fortnights'", "time_limit is '2 fortnights', but must be a time such as '90s'"),
+        ("max_load = 0", "max_load is 0, but must be a load of the machine"),
+        ("on_finish = 'x \"'", "on_finish is .*, but must be a command"),
+        ("on_finish = [3]", "on_finish is .*, but must be a command"),
+        ("library = 3", r"library must be tables such as \[library\.jazz\]\.$"),
+        ("[library]\njazz = 3", r"'jazz' stands below \[library\]"),
+        ("[library.jazz]\njbos = 3", r"\[library\.jazz\]: unknown key 'jbos'; did you mean 'jobs'\?$"),
+        ("[library.'a b']\njobs = 3", r"a library's name has up to 40 letters"),
+        ("[library.a.library.b]\njobs = 3", r"\[library\.a\]: unknown key 'library'"),
         ("db = 5", "db is 5, but must be the path of a file"),
         ("db = 'x.db'", r"db is 'x\.db', but must be a full path, or begin with ~"),
         ("db = '~nobody-of-that-name/x'", "but there is no such home directory"),
@@ -261,3 +289,109 @@ def test_importing_the_configuration_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+LIBRARIES = """
+jobs = 3
+db = "/one/tagger.db"
+[library.jazz]
+paths = ["/jazz"]
+mode = "append"
+[library.jazz.genres]
+jazz = "Jass"
+[library.mine]
+db = "/mine.db"
+[library.empty]
+"""
+
+
+def test_libraries(file: Path, tmp_path: Path) -> None:
+    file.write_text(LIBRARIES)
+    plain, jazz = load_config(file, {}), load_config(file, {}, "jazz")
+    assert (plain.paths, plain.mode, plain.db) == ((), WriteMode.MISSING, Path("/one/tagger.db"))
+    assert (jazz.paths, jazz.mode, jazz.jobs) == ((b"/jazz",), WriteMode.APPEND, 3)
+    assert jazz.genres == {"jazz": "Jass"}
+    assert jazz.db == Config().db.with_name("tagger-jazz.db"), "never that of another library by mistake"
+    assert load_config(file, {"TAGGER_LIBRARY": "mine"}).db == Path("/mine.db")
+    assert load_config(file, {"TAGGER_DB": "/x.db"}, "jazz").db == Path("/x.db")
+    assert load_config(file, {}, "empty").jobs == 3
+    loaded = load(file, {"TAGGER_MODE": "own"}, "jazz")
+    assert loaded.libraries == ("jazz", "mine", "empty") and loaded.library == "jazz"
+    assert loaded.sources["jobs"] == str(file) and loaded.sources["paths"] == f"{file}: [library.jazz]"
+    assert (loaded.sources["mode"], loaded.sources["margin"]) == ("TAGGER_MODE", "default")
+    with pytest.raises(ConfigError, match=r"there is no library 'jaz'; did you mean 'jazz'\?$"):
+        load_config(file, {}, "jaz")
+    file.write_text("")
+    with pytest.raises(ConfigError, match=r"there is no library 'jaz'; there are no libraries\.$"):
+        load_config(file, {}, "jaz")
+
+
+def test_all_mistakes_at_once(file: Path) -> None:
+    file.write_text("jbos = 1\nmode = 'x'\n[library.a]\njobs = -1\n")
+    found = problems(file, {"TAGGER_MARGIN": "2"})
+    assert len(found) == 4 and "jbos" in found[0] and "[library.a]: jobs" in found[2] and "MARGIN" in found[3]
+    file.write_text(LIBRARIES)
+    assert problems(file, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("45", 45), ("90s", 90), ("10m", 600), ("1.5h", 5400), ("1h30m", 5400), ("2 D", 172800)],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@given(st.text("0123456789.smhd -x", max_size=8))
+def test_what_is_no_duration_is_none(text: str) -> None:
+    found = parse_duration(text)
+    assert found is None or found >= 0
+    assert found is None or not set(text) & set("-x")
+
+
+def test_the_template_is_valid_both_as_it_is_and_with_everything_in_force(file: Path) -> None:
+    file.write_text(template())
+    assert load_config(file, {}) == Config()
+    everything = "\n".join(
+        line.removeprefix("# ") for line in template().splitlines() if re.match(r"# (\w+ = |\[)", line)
+    )
+    file.write_text(everything)
+    loaded = load(file, {}, "jazz")
+    assert problems(file, {}) == []
+    assert set(loaded.sources.values()) == {str(file), f"{file}: [library.jazz]", "default"}
+    assert [key for key, source in loaded.sources.items() if source == "default"] == ["db"]
+
+
+def test_the_example_of_a_setting_with_a_plain_default_is_that_default() -> None:
+    for key, setting in SETTINGS.items():
+        default = getattr(Config(), key)
+        example = setting.check(tomllib.loads(f"x = {setting.example}")["x"])
+        if default is not None and default not in ((), {}) and key != "db":
+            assert example == default, key
+
+
+def test_the_commands(tagger: Tagger, tmp_path: Path) -> None:
+    where = Path(tagger("config", "path").out.strip())
+    assert where == tmp_path / "config" / "tagger" / "config.toml" and not where.exists()
+    assert "the defaults are in force" in tagger("config", "check").out
+    made = tagger("config", "init")
+    assert made.code == 0 and where.read_text() == template()
+    assert "Nothing is wrong" in tagger("config", "check").out
+    where.write_text('mode = "own"\npaths = ["/none"]\n[library.jazz]\njobs = 3\n')
+    again = tagger("config", "init")
+    assert again.code == 2 and "--force" in again.err and where.read_text().startswith("mode")
+    checked = tagger("config", "check")
+    assert checked.code == 0 and "/none is not there now" in checked.err
+    shown = tagger(
+        "config", "show", "--json", "--library", "jazz", "--db", "x.db", env={"TAGGER_MARGIN": "0.5"}
+    )
+    values = json.loads(shown.out)
+    assert values["mode"] == {"value": "own", "from": str(where)}
+    assert values["jobs"] == {"value": 3, "from": f"{where}: [library.jazz]"}
+    assert values["margin"] == {"value": 0.5, "from": "TAGGER_MARGIN"}
+    assert values["db"]["from"] == "option --db" and values["coverage"]["from"] == "default"
+    assert 'mode            "own"  # ' in tagger("config", "show").out
+    where.write_text("mdoe = 1\njobs = -1\n")
+    wrong = tagger("config", "check")
+    assert wrong.code == 2 and "did you mean 'mode'?" in wrong.err and "jobs is -1" in wrong.err
+    assert tagger("config", "init", "--force").code == 0 and tagger("config", "check").code == 0

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
 from tagger.cli import cli
-from tagger.config import load_config
+from tagger.config import Config, load_config
+from tagger.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+
+
+def every_command() -> Iterator[click.Command]:
+    """The commands, and those of groups."""
+    for command in cli.commands.values():
+        yield command
+        if isinstance(command, click.Group):
+            yield from command.commands.values()
 
 
 def test_every_command_is_in_the_readme_and_every_one_named_there_exists() -> None:
@@ -26,7 +36,7 @@ def test_every_command_is_in_the_readme_and_every_one_named_there_exists() -> No
 def test_options_named_in_the_readme_exist() -> None:
     known = {
         option
-        for command in cli.commands.values()
+        for command in every_command()
         for parameter in command.params
         for option in (*parameter.opts, *parameter.secondary_opts)
     }
@@ -42,6 +52,24 @@ def test_the_configuration_in_the_readme_is_valid(tmp_path: Path, monkeypatch: p
     (tmp_path / "config.toml").write_text(example[1])
     config = load_config(tmp_path / "config.toml", {})
     assert config.genres == tomllib.loads(example[1])["genres"]
+
+
+def test_the_table_of_settings_is_that_of_the_code() -> None:
+    options = {
+        parameter.name: max(parameter.opts, key=len)
+        for command in every_command()
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+    }
+    defaults = {"db": "in the platform's data directory", "threshold": "the model's", "margin": "the model's"}
+    expected = []
+    for key, setting in SETTINGS.items():
+        default = getattr(Config(), key)
+        shown = defaults.get(key) or ("none" if default in (None, (), {}) else f"`{setting.example}`")
+        option = "PATH…" if key == "paths" else options.get(key)
+        cells = (f"`{key}`", f"`TAGGER_{key.upper()}`", f"`{option}`" if option else "", shown, setting.about)
+        expected.append(f"| {' | '.join(cells)} |")
+    assert re.findall(r"^\| `\w+` \| `TAGGER_.*$", README, re.M) == expected
 
 
 def test_ci_runs_the_readmes_own_test_command() -> None:

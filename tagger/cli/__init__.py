@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from tagger.cli import correcting, dashboard, exporting, library, listening, mending, runs, schedule
+from tagger.cli import configure, correcting, dashboard, exporting, library, listening, mending, runs, schedule
 from tagger.errors import ConfigError, LockedError, TaggerError
 
 USAGE, NOTHING_DONE, LOCKED = 2, 3, 75
@@ -44,6 +44,7 @@ for _command in (
     listening.doctor,
     dashboard.dashboard,
     schedule.schedule,
+    configure.config,
 ):
     cli.add_command(_command)
 

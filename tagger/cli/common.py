@@ -23,20 +23,37 @@ FILE = click.Path(path_type=Path)
 BYTES_PATHS = click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path(path_type=bytes))
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
 
+_LIBRARY = "tagger.library"
+
 
 def settings_options(command: F) -> F:
     """`--db` and `--config`, the same everywhere."""
     command = click.option("--config", type=FILE, help="Configuration file instead of the usual one.")(
         command
     )
+    # Not a parameter of the commands: `load_settings` asks for it.
+    command = click.option(
+        "--library", metavar="NAME", expose_value=False, callback=_choose_library, help="One of the "
+        "libraries of the configuration.",
+    )(command)  # fmt: skip
     return click.option("--db", type=FILE, help="Database instead of the usual one.")(command)
+
+
+def _choose_library(context: click.Context, _option: click.Parameter, name: str | None) -> None:
+    context.meta[_LIBRARY] = name or ""
+
+
+def library_chosen() -> str:
+    """The library named with `--library`, or empty."""
+    context = click.get_current_context(silent=True)
+    return "" if context is None else context.meta.get(_LIBRARY, "")
 
 
 def load_settings(config: Path | None, **given: object) -> Config:
     """Defaults, configuration file, environment, then the options given."""
     from tagger.config import load_config
 
-    return load_config(config, os.environ).with_options(**given)
+    return load_config(config, os.environ, library_chosen()).with_options(**given)
 
 
 def absolute(paths: Iterable[bytes]) -> tuple[bytes, ...]:

@@ -67,7 +67,7 @@ def status(as_json: bool, db: Path | None, config: Path | None) -> None:
             f"\n{summary.n_stale:,} tracks were heard with another model than {model_id}: tagger run --stale"
         )
     if last is not None:
-        click.echo(f"\nLast: {last.kind} {last.id}, {_when(last.started_ns)}, {last.state}")
+        click.echo(f"\nLast: {last.kind} {last.id}, {_when(last.started_ns)}, {last.ended}")
 
 
 @click.command()
@@ -152,7 +152,7 @@ def runs(limit: int, as_json: bool, db: Path | None, config: Path | None) -> Non
                     {
                         "run": run.id,
                         "kind": run.kind,
-                        "state": run.state,
+                        "state": run.ended,
                         "started": _iso(run.started_ns),
                         "ended": None if run.ended_ns is None else _iso(run.ended_ns),
                         "exit_code": run.exit_code,
@@ -174,7 +174,7 @@ def runs(limit: int, as_json: bool, db: Path | None, config: Path | None) -> Non
                 run.kind,
                 _when(run.started_ns),
                 "-" if run.ended_ns is None else duration((run.ended_ns - run.started_ns) / 1e9),
-                run.state,
+                run.ended,
                 ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in run.counts.items()) or "nothing",
             )
             for run in history

@@ -66,7 +66,7 @@ def predict(
     card = load_model(directory).card
     n_failed = 0
     for path in absolute(paths):
-        heard = listen(ListenTask(path, str(directory), time_limit_s=settings.time_limit_s))
+        heard = listen(ListenTask(path, str(directory), time_limit_s=settings.track_limit))
         if heard.analysis is None:
             n_failed += 1
             click.echo(heard.reason, err=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +129,8 @@ class RunReport:
     def summary(self, summary: RunSummary) -> None:
         """The figures that matter, in plain words."""
         figures = ", ".join(f"{n:,} {status}" for status, n in summary.counts.items() if n) or "nothing found"
-        self.log(f"run {summary.run_id}: {figures}; {duration(summary.duration_s)}")
+        ended = " (stopped at its time limit)" if summary.stopped else ""
+        self.log(f"run {summary.run_id}{ended}: {figures}; {duration(summary.duration_s)}")
         if self.as_json or (self.quiet and not summary.n_failed):
             return
         total = sum(summary.counts.values())
@@ -146,6 +149,9 @@ class RunReport:
             self._say(
                 f"  {'missing':18} {summary.n_missing:>8,}  in the database, but no longer in the folder"
             )
+        if summary.stopped:
+            left = f" with {tracks(summary.n_left)} still to listen to" if summary.n_left else ""
+            self._say(f"Stopped at its time limit{left}; the next run goes on from there.", err=self.quiet)
         if self.dry_run:
             self._say("Dry run: no file and no database was changed.")
         elif summary.counts.get(Status.TAGGED) and not self.quiet:
@@ -182,6 +188,23 @@ class RunReport:
             self.bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
         else:
             click.echo(message, err=err or self.as_json)
+
+
+def summary_facts(summary: RunSummary, db: Path, roots: Sequence[bytes]) -> dict[str, object]:
+    """What the on_finish command is told."""
+    return {
+        "run": summary.run_id,
+        "exit_code": summary.exit_code,
+        "stopped": summary.stopped,
+        "tracks": sum(summary.counts.values()),
+        "written": summary.counts.get(Status.TAGGED, 0),
+        "failed": summary.n_failed,
+        "missing": summary.n_missing,
+        "counts": {status.value: n for status, n in summary.counts.items() if n},
+        "duration_s": round(summary.duration_s, 3),
+        "db": os.fspath(db),
+        "folders": [os.fsdecode(root) for root in roots],
+    }
 
 
 def tracks(n: int) -> str:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from tagger.cli.common import BYTES_PATHS, FILE, JSON, absolute, load_settings, model_dir, settings_options
-from tagger.cli.report import RunReport
+from tagger.cli.report import RunReport, summary_facts
 from tagger.tracks import WriteMode
 
 if TYPE_CHECKING:
     from tagger.config import Config
+    from tagger.job import RunSummary
     from tagger.plan import WritePolicy
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,16 +36,21 @@ def _listen_options(command: F) -> F:
         click.option(
             "--ignore", multiple=True, metavar="PATTERN", help="Leave these out (gitignore syntax)."
         ),
-        click.option(
-            "--time-limit", "time_limit_s", type=float, metavar="SECONDS", help="Longest time for one track."
-        ),
+        click.option("--track-limit", metavar="TIME", help="Longest time for one track (default: 10m)."),
+        click.option("--max-load", type=float, metavar="L", help="Wait while the machine's load is above L."),
         click.option("--stale", is_flag=True, help="Listen again to what another model heard."),
         click.option("--retry", is_flag=True, help="Try again the files that failed before."),
+        click.option("--nice", is_flag=True, default=None, help="Least priority for processor and disk."),
         click.option("--log", type=FILE, metavar="FILE", help="Log failures and totals here; kept small."),
         click.option("-j", "--jobs", type=int, metavar="N", help="Worker processes (default: all cores)."),
     ):
         command = option(command)
     return command
+
+
+_TIME_LIMIT = click.option(
+    "--time-limit", metavar="TIME", help="Stop cleanly after this (2h, 90m); the next run goes on from there."
+)
 
 
 def _write_options(command: F) -> F:
@@ -71,6 +77,7 @@ def _write_options(command: F) -> F:
 @BYTES_PATHS
 @_write_options
 @_listen_options
+@_TIME_LIMIT
 @output_options
 @settings_options
 def run(**options: Any) -> None:
@@ -88,6 +95,7 @@ def run(**options: Any) -> None:
 @BYTES_PATHS
 @click.option("--model", metavar="NAME", help="A shipped model, or the path of a model's directory.")
 @_listen_options
+@_TIME_LIMIT
 @output_options
 @settings_options
 def scan(**options: Any) -> None:
@@ -101,6 +109,7 @@ def scan(**options: Any) -> None:
 @click.command()
 @BYTES_PATHS
 @_write_options
+@_TIME_LIMIT
 @output_options
 @settings_options
 def write(**options: Any) -> None:
@@ -118,25 +127,48 @@ def _work(
     verbose: bool, config: Path | None, write: bool, dry_run: bool = False, retry: bool = False,
     stale: bool = False, log: Path | None = None, hardlinks: str | None = None, **given: Any,
 ) -> int:  # fmt: skip
-    """Settings, lock, model, database, then the work; the exit code."""
+    """Settings, the work, and what follows it; the exit code."""
     from tagger.errors import LockedError
-    from tagger.job import RunOptions, run_lock
+    from tagger.hook import call_hook
+    from tagger.limits import lower_priority
     from tagger.log import logged
+
+    how = {"write": write, "dry_run": dry_run, "retry": retry, "stale": stale}
 
     settings = load_settings(config, hardlinks=hardlinks, **given)
     roots = absolute(paths or settings.paths)
     if not roots and work == "run_batch":
         raise click.UsageError("Which folder? Try `tagger run ~/Music`, or set paths in the configuration.")
+    with logged(log) as say:
+        if settings.nice:
+            lower_priority()
+        try:
+            summary = _locked(work, settings, roots, say, as_json, quiet, verbose, **how)
+        except LockedError as error:
+            if not quiet:
+                raise
+            say(str(error))  # no trouble: the other run does the work
+            return 75
+        trouble = ""
+        if settings.on_finish and not dry_run:  # the lock is free: the command may look into the library
+            trouble = call_hook(settings.on_finish, summary_facts(summary, settings.db, roots))
+        if trouble:
+            say(trouble)
+            click.echo(f"tagger: {trouble}", err=True)
+    return int(summary.exit_code)
+
+
+def _locked(
+    work: Literal["run_batch", "write_from_store"], settings: Config, roots: tuple[bytes, ...],
+    say: Callable[[str], None], as_json: bool, quiet: bool, verbose: bool, *, write: bool, dry_run: bool,
+    retry: bool, stale: bool,
+) -> RunSummary:  # fmt: skip
+    """Lock, model, database, then the work and its report."""
+    from tagger.job import RunOptions, run_lock
+
     with ExitStack() as stack:
-        say = stack.enter_context(logged(log))
         if not dry_run:
-            try:
-                stack.enter_context(run_lock(settings.db))
-            except LockedError as error:
-                if not quiet:
-                    raise
-                say(str(error))  # no trouble: the other run does the work
-                return 75
+            stack.enter_context(run_lock(settings.db))
         # Only now what takes its time: whoever finds the lock taken is told so at once.
         from tagger import batch
         from tagger.genres import unknown_labels
@@ -155,7 +187,9 @@ def _work(
             retry=retry,
             stale=stale,
             ignore=settings.ignore,
-            time_limit_s=settings.time_limit_s,
+            track_limit_s=settings.track_limit,
+            time_limit_s=settings.time_limit,
+            max_load=settings.max_load,
             preserve_mtime=settings.preserve_mtime,
             hardlinks=settings.hardlinks == "write",
         )
@@ -175,9 +209,9 @@ def _work(
                 report.warn(
                     f"The configuration names the genre {label}, which {card.model_id} does not know{hint}"
                 )
-            summary = getattr(batch, work)(store, card, options, report)
+            summary: RunSummary = getattr(batch, work)(store, card, options, report)
         report.summary(summary)
-    return int(summary.exit_code)
+    return summary
 
 
 def _policy(settings: Config) -> WritePolicy:

@@ -90,6 +90,13 @@ class RunRow:
     counts: Mapping[str, int]
     tracks_per_s: float | None
 
+    @property
+    def ended(self) -> str:
+        """The state in a word: ``"limited"`` for a run that stopped at its time limit, which is recorded as
+        interrupted with the exit code of one that was not."""
+        limited = self.state == "interrupted" and self.exit_code in (0, 1)
+        return "limited" if limited else self.state
+
 
 RUN_COLUMNS = ", ".join(f"runs.{name}" for name in RunRow.__dataclass_fields__)
 
