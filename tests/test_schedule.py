@@ -410,6 +410,19 @@ def test_the_command_installs_shows_and_removes(tagger: Tagger, programs: Path, 
     assert not (programs / "table").exists()
 
 
+def test_each_library_has_a_job_of_its_own(tagger: Tagger, programs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "c.toml"
+    settings.write_text("[library.jazz]\npaths = ['/jazz']\n[library.pop]\npaths = ['/pop']\n")
+    env = {"PATH": str(programs), "TAGGER_CONFIG": str(settings)}
+    assert tagger("schedule", "--install", env=env).code == 2, "no folders without a library"
+    for library in ("jazz", "pop"):
+        assert tagger("schedule", "--install", "--library", library, env=env).code == 0
+    assert tagger("schedule", "--remove", "--library", "jazz", env=env).code == 0
+    (line,) = [line for line in (programs / "table").read_text().splitlines() if not line.startswith("#")]
+    assert f"--config {settings}" in line and line.endswith(" --library pop")
+    assert tagger("schedule", "--library", "jaz", env=env).code == 2
+
+
 def test_another_run_is_no_trouble_to_a_quiet_one(tagger: Tagger, tmp_path: Path) -> None:
     from tagger.job import run_lock
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tagger.cli.common import load_settings, settings_options
+from tagger.cli.common import library_chosen, load_settings, settings_options
 
 _ADDRESS = "127.0.0.1"
 _MAX_UPLOAD_MB = 100
@@ -41,6 +41,7 @@ def dashboard(port: int, no_browser: bool, allow_write: bool, db: Path | None, c
         raise ConfigError("The dashboard is not installed; `pip install 'tagger[dashboard]'` installs it.")
     assert found.origin is not None
     os.environ["TAGGER_DB"] = str(settings.db)
+    os.environ["TAGGER_LIBRARY"] = library_chosen() or os.environ.get("TAGGER_LIBRARY", "")
     if config is not None:
         os.environ["TAGGER_CONFIG"] = str(config.absolute())
     os.environ.pop("DASHBOARD_ALLOW_WRITE", None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from tagger.cli.common import BYTES_PATHS, absolute, load_settings, settings_options
+from tagger.cli.common import BYTES_PATHS, absolute, library_chosen, load_settings, settings_options
 
 if TYPE_CHECKING:
     from tagger.config import Config
@@ -49,19 +49,19 @@ def schedule(
     Example: tagger schedule --at 02:00 --install
     """
     from tagger.schedule import KINDS, When, find_kind, usual_kind
-    from tagger.schedule.job import parse_at, parse_every
+    from tagger.schedule.job import job_name, parse_at, parse_every
 
     if action == "show":
         _show()
         return
     settings = load_settings(config, db=db)
-    name = "tagger"
+    library = library_chosen() or os.environ.get("TAGGER_LIBRARY", "")
     if action == "remove":
-        notes = [note for how in ([kind] if kind else KINDS) for note in KINDS[how].remove(name)]
+        notes = [note for how in ([kind] if kind else KINDS) for note in KINDS[how].remove(job_name(library))]
         click.echo("\n".join(notes) or "Nothing was planned.")
         return
     when = When(_parsed(parse_at, at, "--at"), _parsed(parse_every, every, "--every"))
-    job = _job(settings, absolute(paths), when, db, config)
+    job = _job(settings, absolute(paths), when, db, config, library)
     if action is None:
         kind = kind or next((how for how, found in KINDS.items() if found.available()), usual_kind())
         click.echo(KINDS[kind].text(job), nl=False)
@@ -74,7 +74,12 @@ def schedule(
 
 
 def _job(
-    settings: Config, folders: tuple[bytes, ...], when: object, db: Path | None, config: Path | None
+    settings: Config,
+    folders: tuple[bytes, ...],
+    when: object,
+    db: Path | None,
+    config: Path | None,
+    library: str,
 ) -> Job:
     from tagger.config import default_log_path
     from tagger.schedule import Job, When
@@ -93,10 +98,12 @@ def _job(
         argv += [b"--config", os.path.abspath(os.fsencode(config or named or default_config_path()))]
     if db or os.environ.get("TAGGER_DB") or os.environ.get("XDG_DATA_HOME"):
         argv += [b"--db", os.fsencode(settings.db)]
+    if library:
+        argv += [b"--library", library.encode()]
     if folders:
         argv += [b"--", *folders]
     command = (*program(), b"run", b"--quiet")
-    return Job(command, tuple(argv), when, os.fsencode(default_log_path()))
+    return Job(command, tuple(argv), when, os.fsencode(default_log_path()), library)
 
 
 def _parsed(parse: Callable[[str], T], text: str, option: str) -> T:

@@ -86,7 +86,7 @@ class Job:
     @property
     def name(self) -> str:
         """Of units, tasks and marks: letters, digits, ``-`` and ``_``."""
-        return f"tagger-{self.library}" if self.library else "tagger"
+        return job_name(self.library)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,11 @@ class Planned:
     """In local time; None where it is not known."""
     ours: bool = True
     """Made by `tagger schedule`, and not by hand."""
+
+
+def job_name(library: str) -> str:
+    """Name of the job of a library; empty for the job of no library."""
+    return f"tagger-{library}" if library else "tagger"
 
 
 def program() -> tuple[bytes, ...]:
