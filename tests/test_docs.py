@@ -77,6 +77,18 @@ def test_ci_runs_the_readmes_own_test_command() -> None:
     assert len(commands) == 1
 
 
+def test_examples_of_settings_in_the_pages_are_valid(tmp_path: Path) -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        for example in re.findall(r"```toml\n(.*?)```", page.read_text(), re.S):
+            (tmp_path / "config.toml").write_text(example)
+            assert load_config(tmp_path / "config.toml", {}) != Config()
+
+
+def test_every_source_of_the_page_on_media_servers_is_referred_to() -> None:
+    text, sources = (ROOT / "docs" / "media-servers.md").read_text().split("## Sources")
+    assert set(re.findall(r"\[(\d+)\]", text)) == set(re.findall(r"^(\d+)\. ", sources, re.M))
+
+
 @pytest.mark.parametrize("name", sorted(cli.commands))
 def test_every_command_says_what_it_does(name: str) -> None:
     command = cli.commands[name]
