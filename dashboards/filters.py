@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
-from tagger.genres import display_name, genre_key
+from tagger.review import disagree
 from tagger.store import Store
-from tagger.store.columns import names_from_json, plain
+from tagger.store.columns import plain
 from tagger.store.filters import TrackFilter
 from tagger.tracks import Status
 
@@ -81,26 +80,6 @@ def prepare(store: Store) -> Store:
     # SQLite may ask beyond an AND that has failed already: about tracks without a genre, too.
     store.add_function("disagree", lambda genres, label: int(bool(label) and disagree(genres, label)), 2)
     return store
-
-
-@lru_cache(maxsize=65536)
-def disagree(file_genres: str, label: str) -> bool:
-    """Whether none of a file's genres is the model's, nor a kind of it.
-
-    ``Alternative Rock`` is a kind of ``rock``, because its name holds the other; so is ``Hip-Hop/Rap`` of
-    ``hiphop``.
-
-    Parameters
-    ----------
-    file_genres : str
-        JSON list of names, as the column has it.
-    label : str
-        The model's.
-    """
-    named = display_name(label) or label
-    wanted = {genre_key(label), genre_key(named)}
-    keys = [genre_key(name) for name in names_from_json(file_genres)]
-    return bool(keys) and not any(key in name for key in wanted for name in keys)
 
 
 def _storable(text: str) -> str:

@@ -6,7 +6,8 @@ import pandas as pd
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from dashboards import charts, frame, neighbours, queries, track
+from dashboards import charts, frame, queries, track
+from tagger import similar
 from tagger.store import Store
 
 
@@ -60,5 +61,5 @@ def _explanation(n: int, n_all: int) -> str:
 
 @st.cache_data(max_entries=3, show_spinner="Drawing the map …")
 def _points(_store: Store, state: tuple[int, ...], model_id: str) -> tuple[pd.DataFrame, int]:
-    embeddings = neighbours.load_embeddings(_store, model_id, limit=neighbours.MAX_MAPPED)
-    return queries.map_points(_store, embeddings.ids, neighbours.flat(embeddings)), embeddings.n_all
+    embeddings = similar.load_embeddings(_store, model_id, limit=4_000)
+    return queries.map_points(_store, embeddings.ids, similar.flat(embeddings)), embeddings.n_all

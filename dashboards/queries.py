@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dashboards.filters import LibraryFilter
+from tagger.review import top_two
 from tagger.store import Store
 from tagger.store.columns import names_from_json
 from tagger.tracks import FAILURES, display
@@ -206,17 +207,6 @@ def sureness(
     )
     table = np.array(found, dtype=np.float32).reshape(-1, 2)
     return table[:, 0], table[:, 1] > 0
-
-
-def top_two(probabilities: str) -> tuple[float, float]:
-    """The two highest of the stored probabilities, which stand in order; 0 for what is not there."""
-    try:  # a fifth of the time of reading all of it, and asked of every track of the library
-        first, second, *_ = probabilities.split(",", 2)
-        return float(first.rpartition(":")[2]), float(second.rpartition(":")[2].rstrip("}"))
-    except ValueError:
-        values = sorted(json.loads(probabilities).values(), reverse=True)
-        highest, next_to_it, *_ = (*values, 0.0, 0.0)
-        return float(highest), float(next_to_it)
 
 
 def lead(probabilities: str) -> float:

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from dashboards import corrections, frame, track, trackcharts, worklist
-from dashboards.filters import disagree
+from dashboards import corrections, frame, track, trackcharts
 from dashboards.frame import plain
+from tagger import review as worklist
 from tagger.errors import ConfigError
 from tagger.export import BOM, csv_line
 from tagger.labels import written_name
 from tagger.store import Store
-from tagger.store.columns import to_json
 from tagger.store.rows import TrackRow
 from tagger.tracks import display
 
@@ -119,7 +118,7 @@ def _show(desk: frame.Desk, session: Session, row: TrackRow) -> None:
         track.heading(row)
         frame.play(row, autoplay=st.session_state.get("autoplay", False))
         st.text(f"In the file: {' · '.join(row.file_genres) or 'no genre'}")
-        st.text(_why(row))
+        st.text(worklist.why(row))
     with right:
         card = frame.card_of(row.model_id, desk.config)
         threshold = (
@@ -148,16 +147,6 @@ def _show(desk: frame.Desk, session: Session, row: TrackRow) -> None:
             query_params={"id": str(row.id)},
         )
     _answers(desk, session, row, into_file=into_file)
-
-
-def _why(row: TrackRow) -> str:
-    """Why this track is on the list."""
-    best = next(iter(row.probabilities), "")
-    if row.status is not None and row.status.is_failure:
-        return f"It failed: {row.reason}"
-    if row.genre and row.file_genres and disagree(to_json(row.file_genres), row.genre):
-        return f"The model says {row.genre}, at {row.confidence or 0:.0%}: not what the file says."
-    return f"The model is not sure: {row.estimate_reason or best or 'it heard nothing'}."
 
 
 def _answers(desk: frame.Desk, session: Session, row: TrackRow, *, into_file: bool) -> None:

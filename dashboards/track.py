@@ -9,9 +9,10 @@ import pandas as pd
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from dashboards import corrections, frame, listening, neighbours, pictures, queries, tables, trackcharts
+from dashboards import corrections, frame, listening, pictures, queries, tables, trackcharts
 from dashboards.filters import LibraryFilter
 from dashboards.timeline import chunk_starts, clock, mel_ticks, timeline
+from tagger import similar
 from tagger.card import ModelCard
 from tagger.decision import chunk_probabilities
 from tagger.errors import TaggerError
@@ -211,9 +212,9 @@ def _facts(row: TrackRow) -> None:
 
 
 @st.cache_resource(max_entries=2, show_spinner="Comparing …")
-def embeddings(_store: Store, state: tuple[int, ...], model_id: str, limit: int) -> neighbours.Embeddings:
+def embeddings(_store: Store, state: tuple[int, ...], model_id: str, limit: int) -> similar.Embeddings:
     """Embeddings of the library, remembered until the database changes."""
-    return neighbours.load_embeddings(_store, model_id, limit=limit)
+    return similar.load_embeddings(_store, model_id, limit=limit)
 
 
 def _neighbours(desk: frame.Desk, row: TrackRow) -> None:
@@ -221,8 +222,8 @@ def _neighbours(desk: frame.Desk, row: TrackRow) -> None:
     if row.model_id is None or analysis is None or not len(analysis.embedding):
         return
     st.subheader("Sounds like")
-    others = embeddings(desk.store, desk.state, row.model_id, neighbours.MAX_COMPARED)
-    near = neighbours.nearest(others, np.asarray(analysis.embedding), but=row.id)
+    others = embeddings(desk.store, desk.state, row.model_id, similar.MAX_COMPARED)
+    near = similar.nearest(others, np.asarray(analysis.embedding), but=row.id)
     if not near:
         st.caption("Nothing else in the library sounds like it.")
         return

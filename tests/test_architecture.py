@@ -52,7 +52,7 @@ MET_ONLY_IN: dict[str, tuple[str, ...]] = {
 MAY_IMPORT = {
     "training": "audio card classify decision errors features genres model pooling reference tracks",
     "dashboards": "audio card classify config correct decision errors export features files genres job "
-    "labels learn model pool replace schedule store tags tracks undo writing",
+    "labels learn model pool replace review schedule similar store tags tracks undo writing",
 }
 """Modules of `tagger` that the other packages use."""
 

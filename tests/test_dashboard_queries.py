@@ -14,8 +14,11 @@ import pytest
 
 pytest.importorskip("pandas")
 
-from dashboards import export, neighbours, queries, worklist
-from dashboards.filters import GONE, NO_GENRE, LibraryFilter, disagree, prepare
+from dashboards import export, queries
+from dashboards.filters import GONE, NO_GENRE, LibraryFilter, prepare
+from tagger import review as worklist
+from tagger import similar as neighbours
+from tagger.review import disagree
 from tagger.store import Store
 from tagger.store.columns import to_json
 from tagger.tracks import GenreState, Status, TagEdit
@@ -294,7 +297,7 @@ def test_playlist_holds_the_very_paths(tmp_path: Path) -> None:
 def test_questions_need_no_streamlit() -> None:
     code = (
         "import sys; from dashboards import charts, trackcharts, modelcharts, evaluation, export, filters, "
-        "listening, neighbours, palette, pictures, queries, timeline, worklist; "
+        "listening, palette, pictures, queries, timeline; "
         "assert 'streamlit' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)

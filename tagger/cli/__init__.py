@@ -7,7 +7,18 @@ import sys
 
 import click
 
-from tagger.cli import configure, correcting, dashboard, exporting, library, listening, mending, runs, schedule
+from tagger.cli import (
+    configure,
+    correcting,
+    dashboard,
+    exploring,
+    exporting,
+    library,
+    listening,
+    mending,
+    runs,
+    schedule,
+)
 from tagger.errors import ConfigError, LockedError, TaggerError
 
 USAGE, NOTHING_DONE, LOCKED = 2, 3, 75
@@ -32,6 +43,8 @@ for _command in (
     correcting.correct,
     correcting.import_csv,
     exporting.export,
+    exploring.review,
+    exploring.similar,
     mending.undo,
     mending.verify,
     mending.prune,

@@ -1,0 +1,188 @@
+"""The commands that explore what is remembered: review, similar."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tagger.cli.common import (
+    JSON,
+    load_settings,
+    model_dir,
+    open_for_reading,
+    print_table,
+    settings_options,
+    shown,
+)
+from tagger.cli.report import tracks
+from tagger.tracks import display
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tagger.config import Config
+    from tagger.store import Store, TrackRow
+
+
+@click.command()
+@click.option(
+    "-n", "--number", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many."
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["everything", "uncertain", "disagreeing", "failed"]),
+    default="everything",
+    show_default=True,
+    help="Not sure of a genre, sure of another one than the file has, or failed.",
+)
+@JSON
+@settings_options
+def review(number: int, kind: str, as_json: bool, db: Path | None, config: Path | None) -> None:
+    """The tracks whose genre would teach the model most, if you told it.
+
+    The order is that of the dashboard's Review page. Tell it with `tagger correct FILE GENRE`; what you have
+    told is not asked again.
+
+    Example: tagger review -n 10
+    """
+    from tagger.review import counts, why, worklist
+
+    with open_for_reading(load_settings(config, db=db)) as store:
+        n_open = counts(store)[kind]
+        rows = list(store.tracks_of(worklist(store, kind, limit=number)))
+    if as_json:
+        for row in rows:
+            line = {
+                "path": os.fsdecode(row.path),
+                "guess": next(iter(row.probabilities), None),
+                "genre": row.genre,
+                "confidence": row.confidence,
+                "genres": dict(row.probabilities),
+                "file_genres": list(row.file_genres),
+                "why": why(row),
+            }
+            click.echo(json.dumps(line))
+        return
+    if not rows:
+        click.echo("Nothing to review.")
+        return
+    roots = _roots(rows)
+    print_table(
+        ["in the file", "first guess", "p", "second", "p", "track"],
+        (
+            (", ".join(row.file_genres) or "-", *_guesses(row), shown(row.path, roots))
+            for row in rows
+        ),
+        right=[2, 4],
+    )  # fmt: skip
+    if n_open > len(rows):
+        click.echo(f"\nand {n_open - len(rows):,} more (-n)")
+    click.echo("\nTo tell what one is: tagger correct FILE GENRE")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=bytes), metavar="FILE")
+@click.option(
+    "-n", "--number", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many."
+)
+@click.option(
+    "--m3u8", type=click.Path(path_type=bytes), metavar="OUT", help="Write them as a playlist, too."
+)
+@JSON
+@settings_options
+def similar(
+    file: bytes, number: int, m3u8: bytes | None, as_json: bool, db: Path | None, config: Path | None
+) -> None:
+    """The tracks of the library that sound most like a file.
+
+    The file need not be in the library: then it is listened to.
+
+    Example: tagger similar song.mp3 --m3u8 like-it.m3u8
+    """
+    from tagger.export import playlist_lines, write_file
+    from tagger.similar import load_embeddings, nearest
+
+    if m3u8 is not None and not m3u8.lower().endswith((b".m3u8", b".m3u")):
+        raise click.UsageError(f"{display(m3u8)}: give the playlist a name that ends in .m3u8.")
+    settings = load_settings(config, db=db)
+    left_out: list[bytes] = []
+    with open_for_reading(settings) as store:
+        own, model_id, embedding = _sound_of(store, os.path.realpath(file), settings)
+        others = load_embeddings(store, model_id, n_dims=len(embedding))
+        # The same recording under another name is no other track.
+        n_copies = 0
+        if own is not None and own.digest is not None:
+            n_copies = store.query("SELECT count(*) FROM tracks WHERE digest = ?", (own.digest,))[0][0]
+        near = dict(nearest(others, embedding, but=None if own is None else own.id, k=number + n_copies))
+        rows = [row for row in store.tracks_of(list(near)) if own is None or row.digest != own.digest][
+            :number
+        ]
+        if m3u8 is not None:
+            write_file(m3u8, playlist_lines(rows, left_out=left_out.append))
+    if others.n_skipped:
+        why = "heard by another version of the program, so they cannot be compared"
+        click.echo(f"{tracks(others.n_skipped)} left out: {why}.", err=True)
+    if as_json:
+        for row in rows:
+            line = {"path": os.fsdecode(row.path), "similarity": round(near[row.id], 4), "genre": row.genre,
+                    "artist": row.artist, "title": row.title}  # fmt: skip
+            click.echo(json.dumps(line))
+    elif rows:
+        roots = _roots(rows)
+        print_table(
+            ["alike", "genre", "track"],
+            ((f"{near[row.id]:.2f}", row.genre or "-", shown(row.path, roots)) for row in rows),
+            right=[0],
+        )
+    else:
+        click.echo(f"Nothing in the library, as {model_id} hears it, sounds like it.", err=True)
+    if m3u8 is not None:
+        click.echo(f"{tracks(len(rows) - len(left_out))} in {display(m3u8)}", err=True)
+    sys.exit(1 if left_out else 0)
+
+
+def _sound_of(
+    store: Store, path: bytes, settings: Config
+) -> tuple[TrackRow | None, str, NDArray[np.float32]]:
+    """The track, where it is in the library, the model that heard it, and its embedding.
+
+    Raises
+    ------
+    AudioError
+        It has no sound to compare.
+    """
+    from tagger.errors import AudioError
+
+    row = store.find(path)
+    if row is not None and row.model_id is not None:
+        analysis = store.analysis(row.id)
+        if analysis is not None and len(analysis.embedding):
+            return row, row.model_id, analysis.embedding
+    from tagger.classify import listen
+    from tagger.model import load_model
+    from tagger.tracks import ListenTask
+
+    directory = model_dir(settings.model)
+    card = load_model(directory).card
+    heard = listen(ListenTask(path, str(directory), time_limit_s=settings.track_limit))
+    if heard.analysis is None:
+        raise AudioError(heard.reason)
+    if not len(heard.analysis.embedding):
+        raise AudioError(f"{display(path)}: {heard.analysis.abstain}, so nothing sounds like it.")
+    return row, card.model_id, heard.analysis.embedding
+
+
+def _guesses(row: TrackRow) -> tuple[str, str, str, str]:
+    best = [*row.probabilities.items()][:2] + [("-", 0.0)] * 2
+    (first, p), (second, q) = best[:2]
+    return first, f"{p:.2f}", second, f"{q:.2f}"
+
+
+def _roots(rows: list[TrackRow]) -> list[bytes]:
+    return sorted({row.root for row in rows}, key=len, reverse=True)

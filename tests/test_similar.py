@@ -1,0 +1,146 @@
+"""`tagger similar` and `tagger review`: what sounds alike, and what to ask a person about."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagger.review import worklist
+from tagger.similar import load_embeddings, nearest
+from tagger.store import Store
+from tests import media
+from tests.collections_made import GENRES, MODEL_ID, make_database, make_large_database, some_tracks
+from tests.conftest import Tagger
+from tests.inprocess import Here, here
+from tests.test_export import parsed
+
+__all__ = ["here"]
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    path = tmp_path / "data" / "tagger.db"
+    path.parent.mkdir()
+    make_database(path, some_tracks(40))
+    return path
+
+
+@given(st.integers(2, 60), st.integers(1, 70), st.integers(0, 5))
+def test_the_nearest_are_those_of_a_plain_search(n: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    raw = rng.normal(0, 1, (n, 5)).astype(np.float32)
+    with Store.open(None) as store:
+        _fill(store, raw)
+        found = load_embeddings(store, "m@1", n_dims=5)
+        centred = raw - raw.mean(axis=0)
+        unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+        cosine = unit @ unit[0]
+        expected = [(i + 1, c) for i, c in enumerate(cosine) if i and c >= 0.1]
+        expected.sort(key=lambda each: -each[1])
+        near = nearest(found, raw[0], but=1, k=k)
+        assert [i for i, _ in near] == [i for i, _ in expected[:k]]
+        assert [s for _, s in near] == pytest.approx([c for _, c in expected[:k]], abs=1e-4)
+
+
+def _fill(store: Store, raw: np.ndarray) -> None:  # type: ignore[type-arg]
+    from tagger.tracks import FileTags, GenreState, Heard, Track, TrackAnalysis
+
+    run_id = store.begin_run("run", model_id="m@1", options={}, version="1")
+    with store.transaction():
+        for i, vector in enumerate(raw):
+            path = b"/m/%d.mp3" % i
+            analysis = TrackAnalysis(np.zeros((1, 2), np.float16), vector, 4.0, 4.0)
+            heard = Heard(path, 1, 1, i.to_bytes(16, "big"), FileTags("mp3", GenreState()), analysis)
+            store.record_heard(run_id, Track(path, b"/m", 1, 1), heard, model_id="m@1")
+
+
+def test_neighbours_of_a_track_and_a_playlist_of_them(db: Path, here: Here, tmp_path: Path) -> None:
+    out = tmp_path / "like.m3u8"
+    done = here("similar", "/music/jazz/005.mp3", "-n", "3", "--m3u8", out, "--json")
+    assert done.code == 0, done.err
+    paths = [line["path"] for line in done.lines]
+    assert len(paths) == 3 and all(path.startswith("/music/jazz/") for path in paths)
+    assert "/music/jazz/005.mp3" not in paths
+    assert [path.decode() for path in parsed(out.read_bytes())] == paths
+    likeness = [line["similarity"] for line in done.lines]
+    assert likeness == sorted(likeness, reverse=True) and likeness[0] <= 1
+    table = here("similar", "/music/jazz/005.mp3").out
+    assert table.splitlines()[0].split() == ["alike", "genre", "track"] and "jazz/" in table
+    assert here("similar", "/music/jazz/005.mp3", "--m3u8", tmp_path / "song.mp3").code == 2
+    nothing = here("similar", "/music/bad/none.mp3")
+    assert nothing.code == 3 and "not there" in nothing.err
+
+
+def test_copies_and_what_another_version_heard_are_left_out(db: Path, here: Here) -> None:
+    with closing(sqlite3.connect(db)) as conn, conn:
+        conn.execute("UPDATE tracks SET digest = (SELECT digest FROM tracks WHERE id = 6) WHERE id = 16")
+        conn.execute("UPDATE analyses SET embedding = (SELECT embedding FROM analyses WHERE track_id = 6) "
+                     "WHERE track_id = 16")  # fmt: skip
+        conn.execute("UPDATE analyses SET embedding = substr(embedding, 1, 20) WHERE track_id = 26")
+    done = here("similar", "/music/jazz/005.mp3", "--json")
+    paths = [line["path"] for line in done.lines]
+    assert "/music/jazz/015.mp3" not in paths and "/music/jazz/025.mp3" not in paths
+    assert "/music/jazz/035.mp3" in paths
+    assert "1 track left out: heard by another version" in done.err
+
+
+def test_a_file_nobody_scanned_is_listened_to(tmp_path: Path, tagger: Tagger) -> None:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    for name, signal in (("a", "noise"), ("b", "noise"), ("c", "music")):
+        media.make(folder / f"{name}.flac", "flac", seconds=8, signal=signal, seed=ord(name))
+    outside = media.make(tmp_path / "d.flac", "flac", seconds=8, signal="noise", seed=99)
+    assert tagger("scan", folder).code == 0
+    done = tagger("similar", outside, "--json")
+    assert done.code == 0, done.err
+    paths = [Path(line["path"]).name for line in done.lines]
+    assert set(paths) <= {"a.flac", "b.flac", "c.flac"} and paths[0] in ("a.flac", "b.flac")
+    assert len(tagger("ls", "--json").lines) == 3, "it was not remembered"
+
+
+def test_similar_is_quick_in_a_large_library(tmp_path: Path) -> None:
+    """20,000 tracks here; 100,000 take about five times as long."""
+    make_large_database(tmp_path / "t.db", 20_000)
+    seconds = []
+    with Store.open(tmp_path / "t.db", read_only=True) as store:
+        analysis = store.analysis(77)
+        assert analysis is not None
+        for _ in range(3):
+            started_s = time.perf_counter()
+            found = load_embeddings(store, MODEL_ID, n_dims=len(analysis.embedding))
+            near = nearest(found, analysis.embedding, but=None, k=20)
+            seconds.append(time.perf_counter() - started_s)
+        assert near[0][0] == 77 and len(found.ids) == 20_000
+    assert min(seconds) < 1, seconds
+
+
+def test_review_has_the_order_of_the_page(db: Path, here: Here) -> None:
+    done = here("review", "--json", "-n", "100")
+    assert done.code == 0
+    with Store.open(db) as store:
+        rows = list(store.tracks_of(worklist(store, limit=100)))
+        assert [line["path"] for line in done.lines] == [row.path.decode() for row in rows] and rows
+        store.set_labels(rows[0].id, ["jazz"], "import")
+        store.set_labels(rows[1].id, ["jazz"], "user")
+    later = here("review", "--json", "-n", "2")
+    assert [line["path"] for line in later.lines] == [row.path.decode() for row in rows[2:4]]
+    assert all(line["why"] and line["guess"] in GENRES for line in done.lines)
+    table = here("review", "-n", "1").out
+    assert "first guess" in table and f"and {len(rows) - 3} more (-n)" in table
+    assert {line["path"] for line in here("review", "--kind", "failed", "--json").lines} == {
+        "/music/bad/broken.mp3"
+    }
+
+
+def test_nothing_to_review(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    make_database(tmp_path / "data" / "tagger.db", [])
+    assert here("review").out == "Nothing to review.\n"
+    assert here("review", "--json").out == ""
