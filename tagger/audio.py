@@ -157,6 +157,11 @@ class Recording:
         n_samples = sum(r.n_samples for r in self._resamplers)
         return sum(r.n_broken for r in self._resamplers) / max(n_samples, 1)
 
+    @property
+    def resampling_s(self) -> float:
+        """Time spent on resampling so far."""
+        return sum(r.seconds for r in self._resamplers)
+
     def _resampled(self, sr: int, deadline: float | None) -> Iterator[NDArray[np.float32]]:
         """Mono blocks at `sr`; a new chain where rate, channels or sample format change within the file."""
         mixer: Mixer | None = None

@@ -45,26 +45,29 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
     with Run(store, card, options, report, kind="run" if options.write else "scan") as run:
         tracks: dict[bytes, Track] = {}
         tasks: list[ListenTask] = []
-        for track in scan(options.roots, ignore=options.ignore, on_trouble=run.trouble, known=run.knows):
-            check()
-            if gate.over():
-                break
-            row = store.find(track.path)
-            task = run.task_for(track, row)
-            if task is not None:
-                tracks[track.path] = track
-                tasks.append(task)
-            elif row is not None:
-                run.conclude_known(row)
+        found = scan(options.roots, ignore=options.ignore, on_trouble=run.trouble, known=run.knows)
+        with run.profile.timed("scan"):
+            for track in found:
+                check()
+                if gate.over():
+                    break
+                row = store.find(track.path)
+                task = run.task_for(track, row)
+                if task is not None:
+                    tracks[track.path] = track
+                    tasks.append(task)
+                elif row is not None:
+                    run.conclude_known(row)
         report.planned(run.counts.total() + len(tasks), len(tasks))
-        n_jobs = max(1, min(options.jobs, len(tasks)))
+        n_jobs = run.profile.n_jobs = max(1, min(options.jobs, len(tasks)))
         if tasks:
             gate.wait()
         waiting = gate.through(tasks)
         with closing(listen_all(waiting, worker=listen, n_jobs=n_jobs)) as reports, closing(gate):
-            for heard in reports:
+            for heard in run.profile.waited(reports):
                 check()
-                run.conclude_heard(tracks.pop(heard.path), heard)
+                with run.profile.timed("database"):
+                    run.conclude_heard(tracks.pop(heard.path), heard)
         if gate.stopped:  # perhaps in the middle of a folder: what was not seen need not be gone
             run.stop(n_left=len(tracks))
         else:

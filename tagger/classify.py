@@ -140,7 +140,7 @@ def _listen(task: ListenTask, notes: _Notes) -> TrackAnalysis | None:
     if notes.digest not in task.known_digests:
         with notes.timed("model"):
             model = _model(task.model_dir)
-        analysis = analyse(task.path, model, deadline_s=deadline_s, timed=notes.timed)
+        analysis = analyse(task.path, model, deadline_s=deadline_s, timed=notes.timed, spent=notes.seconds)
     if trouble:
         raise trouble
     return analysis
@@ -195,6 +195,7 @@ def analyse(
     *,
     deadline_s: float | None = None,
     timed: Callable[[str], AbstractContextManager[None]] = _untimed,
+    spent: dict[str, float] | None = None,
 ) -> TrackAnalysis:
     """Listen to one track.
 
@@ -208,6 +209,9 @@ def analyse(
         Value of `time.monotonic` after which to give up; none by default.
     timed : callable, optional
         Gives the context in which a part (``decode``, ``mel``, ``cnn``) runs, to measure it.
+
+    spent : dict, optional
+        What `timed` measures, by part: what resampling took is moved from ``decode`` to ``resample``.
 
     Returns
     -------
@@ -258,6 +262,9 @@ def analyse(
                         said, embedded = model.predict(cut)
                     logits.append(said)
                     embeddings.append(embedded)
+    if spent is not None:
+        spent["resample"] = recording.resampling_s
+        spent["decode"] = spent.get("decode", 0.0) - recording.resampling_s
     abstain = ""
     if not logits:
         abstain = "silence" if silent else "too little sound"

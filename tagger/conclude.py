@@ -13,6 +13,7 @@ from tagger.errors import StoreError
 from tagger.job import Report, RunOptions, RunSummary
 from tagger.model import ModelCard
 from tagger.plan import Plan, plan_edit
+from tagger.profile import Profile
 from tagger.replace import FileStat
 from tagger.store import Store
 from tagger.store.rows import RunKind, RunState, TrackRow
@@ -57,6 +58,7 @@ class Run:
         self.n_listened = self.n_missing = self.n_left = self.run_id = 0
         self.stopped = False
         self.started_s = time.monotonic()
+        self.profile = Profile()
 
     def __enter__(self) -> Run:
         if not self.options.dry_run:
@@ -89,6 +91,7 @@ class Run:
             duration_s=time.monotonic() - self.started_s,
             stopped=self.stopped,
             n_left=self.n_left,
+            profile=self.profile,
             nothing_found=bool(self.options.roots) and self.bad_folders.issuperset(self.options.roots),
         )
 
@@ -169,6 +172,7 @@ class Run:
     def conclude_heard(self, track: Track, heard: Heard) -> None:
         """A worker's report: remember it, decide, write."""
         self.n_listened += 1
+        self.profile.heard(heard.seconds)
         if heard.failure is not None or heard.tags is None:
             self._conclude_failure(track, heard, heard.failure or Status.FAILED)
             self.report.listened()
@@ -241,16 +245,11 @@ class Run:
             self._end(_outcome(subject.path, unwritten, estimate, subject.tags.genres), subject.track_id)
         else:
             edit = TagEdit(subject.tags.state, genre_state(plan.after, like=subject.tags.state))
-            outcome = apply_edit(
-                self.store,
-                self.run_id,
-                subject,
-                edit,
-                outcome,
-                settings_key=self.key,
-                preserve_mtime=self.options.preserve_mtime,
-                hardlinks=self.options.hardlinks,
-            )
+            with self.profile.timed("writing", of="database"):
+                outcome = apply_edit(
+                    self.store, self.run_id, subject, edit, outcome, settings_key=self.key,
+                    preserve_mtime=self.options.preserve_mtime, hardlinks=self.options.hardlinks,
+                )  # fmt: skip
             if outcome.status is Status.REFUSED and row is not None and row.reason == outcome.reason:
                 outcome = self._as_before(outcome)
             self._end(outcome)

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from tagger.errors import LockedError, StoreError
 from tagger.plan import WritePolicy
+from tagger.profile import Profile
 from tagger.tracks import Outcome, Status, display
 
 
@@ -66,6 +67,8 @@ class RunSummary:
     duration_s: float
     nothing_found: bool = False
     """None of the folders could be looked into."""
+    profile: Profile | None = None
+    """Where the time went."""
     stopped: bool = False
     """The time limit came before the end."""
     n_left: int = 0

@@ -190,6 +190,15 @@ class RunReport:
             click.echo(message, err=err or self.as_json)
 
 
+def print_profile(summary: RunSummary) -> None:
+    """Where the time went, as a table beside the outcomes: it goes to where errors go."""
+    if summary.profile is None:
+        return
+    click.echo("Where the time went:", err=True)
+    for process, took_s, share, what in summary.profile.rows(summary.duration_s):
+        click.echo(f"  {process:8} {took_s:9.2f} s  {share:4.0%}  {what}", err=True)
+
+
 def summary_facts(summary: RunSummary, db: Path, roots: Sequence[bytes]) -> dict[str, object]:
     """What the on_finish command is told."""
     return {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from tagger.cli.common import BYTES_PATHS, FILE, JSON, absolute, load_settings, model_dir, settings_options
-from tagger.cli.report import RunReport, summary_facts
+from tagger.cli.report import RunReport, print_profile, summary_facts
 from tagger.tracks import WriteMode
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def output_options(command: F) -> F:
+    """How much is said, and how."""
     command = click.option("-v", "--verbose", is_flag=True, help="Name every track, not only those written.")(
         command
     )
@@ -31,7 +32,8 @@ def output_options(command: F) -> F:
     return JSON(command)
 
 
-def _listen_options(command: F) -> F:
+def listen_options(command: F) -> F:
+    """What `run`, `scan` and `watch` share."""
     for option in (
         click.option(
             "--ignore", multiple=True, metavar="PATTERN", help="Leave these out (gitignore syntax)."
@@ -40,6 +42,7 @@ def _listen_options(command: F) -> F:
         click.option("--max-load", type=float, metavar="L", help="Wait while the machine's load is above L."),
         click.option("--stale", is_flag=True, help="Listen again to what another model heard."),
         click.option("--retry", is_flag=True, help="Try again the files that failed before."),
+        click.option("--profile", is_flag=True, help="Show where the time went."),
         click.option("--nice", is_flag=True, default=None, help="Least priority for processor and disk."),
         click.option("--log", type=FILE, metavar="FILE", help="Log failures and totals here; kept small."),
         click.option("-j", "--jobs", type=int, metavar="N", help="Worker processes (default: all cores)."),
@@ -53,7 +56,8 @@ _TIME_LIMIT = click.option(
 )
 
 
-def _write_options(command: F) -> F:
+def write_options(command: F) -> F:
+    """What decides about writing."""
     for option in (
         click.option("--hardlinks", type=click.Choice(["refuse", "write"]), help="Files with several names."),
         click.option("--preserve-mtime/--no-preserve-mtime", default=None, help="Keep files' times."),
@@ -75,8 +79,8 @@ def _write_options(command: F) -> F:
 
 @click.command()
 @BYTES_PATHS
-@_write_options
-@_listen_options
+@write_options
+@listen_options
 @_TIME_LIMIT
 @output_options
 @settings_options
@@ -88,13 +92,13 @@ def run(**options: Any) -> None:
 
     Example: tagger run --dry-run ~/Music
     """
-    sys.exit(_work("run_batch", write=True, **options))
+    sys.exit(work("run_batch", write=True, **options))
 
 
 @click.command()
 @BYTES_PATHS
 @click.option("--model", metavar="NAME", help="A shipped model, or the path of a model's directory.")
-@_listen_options
+@listen_options
 @_TIME_LIMIT
 @output_options
 @settings_options
@@ -103,12 +107,12 @@ def scan(**options: Any) -> None:
 
     Example: tagger scan ~/Music
     """
-    sys.exit(_work("run_batch", write=False, **options))
+    sys.exit(work("run_batch", write=False, **options))
 
 
 @click.command()
 @BYTES_PATHS
-@_write_options
+@write_options
 @_TIME_LIMIT
 @output_options
 @settings_options
@@ -119,13 +123,14 @@ def write(**options: Any) -> None:
 
     Example: tagger write --mode append ~/Music/Jazz
     """
-    sys.exit(_work("write_from_store", write=True, **options))
+    sys.exit(work("write_from_store", write=True, **options))
 
 
-def _work(
+def work(
     work: Literal["run_batch", "write_from_store"], *, paths: tuple[bytes, ...], as_json: bool, quiet: bool,
     verbose: bool, config: Path | None, write: bool, dry_run: bool = False, retry: bool = False,
-    stale: bool = False, log: Path | None = None, hardlinks: str | None = None, **given: Any,
+    stale: bool = False, profile: bool = False, log: Path | None = None, hardlinks: str | None = None,
+    **given: Any,
 ) -> int:  # fmt: skip
     """Settings, the work, and what follows it; the exit code."""
     from tagger.errors import LockedError
@@ -149,6 +154,8 @@ def _work(
                 raise
             say(str(error))  # no trouble: the other run does the work
             return 75
+        if profile:
+            print_profile(summary)
         trouble = ""
         if settings.on_finish and not dry_run:  # the lock is free: the command may look into the library
             trouble = call_hook(settings.on_finish, summary_facts(summary, settings.db, roots))
