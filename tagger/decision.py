@@ -6,6 +6,8 @@ the track. The best genre is given only from the threshold on and with the margi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,14 +73,40 @@ def decide(
     chunks = chunk_probabilities(analysis, card)
     if not len(chunks):
         return GenreEstimate(genre=None, confidence=0.0, reason=analysis.abstain or NO_AUDIO)
-    mean = chunks.mean(axis=0)
-    order = np.argsort(-mean, kind="stable")  # ties: the card's order
-    probabilities = {card.genres[i]: float(mean[i]) for i in order}
-    best, second = card.genres[order[0]], card.genres[order[1]]
-    confidence, lead = float(mean[order[0]]), float(mean[order[0]] - mean[order[1]])
+    return choose(
+        card.genres, chunks.mean(axis=0), threshold=threshold, margin=margin, abstain=analysis.abstain
+    )
+
+
+def choose(
+    genres: Sequence[str],
+    probabilities: NDArray[np.float64],
+    *,
+    threshold: float,
+    margin: float,
+    abstain: str = "",
+) -> GenreEstimate:
+    """The most probable genre where it may be given.
+
+    Parameters
+    ----------
+    genres : sequence of str
+        At least two labels.
+    probabilities : (n_genres,) float64
+        Calibrated.
+    threshold, margin : float
+        Least confidence, and least lead over the second, 0-1.
+    abstain : str
+        Why none may be given whatever the probabilities; empty where one may.
+    """
+    order = np.argsort(-probabilities, kind="stable")  # ties: the order of the genres
+    named = {genres[i]: float(probabilities[i]) for i in order}
+    best, second = genres[order[0]], genres[order[1]]
+    confidence = float(probabilities[order[0]])
+    lead = float(probabilities[order[0]] - probabilities[order[1]])
     reason, genre = "", None
-    if analysis.abstain:
-        reason = analysis.abstain
+    if abstain:
+        reason = abstain
     elif confidence < threshold:
         reason = f"best guess {best} at {_shown(confidence, threshold)}, below {threshold:.2f}"
     elif lead < margin:
@@ -87,7 +115,7 @@ def decide(
         )
     else:
         genre = best
-    return GenreEstimate(genre=genre, confidence=confidence, probabilities=probabilities, reason=reason)
+    return GenreEstimate(genre=genre, confidence=confidence, probabilities=named, reason=reason)
 
 
 def _shown(value: float, limit: float) -> str:

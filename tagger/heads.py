@@ -1,0 +1,192 @@
+"""A head: genres learnt from a person's own collection, judged from stored embeddings. Application alone.
+
+A head stands on a base model and hears nothing itself. It is a linear layer over the pooled embedding
+(`tagger.pooling`) with a memory of the music it was learnt from, so that it can say of other music that it is
+none of this. Its bundle is read by `tagger.headfile`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagger.card import ModelCard
+from tagger.decision import choose, chunk_probabilities, decide
+from tagger.tracks import GenreEstimate, TrackAnalysis
+
+NEIGHBOURS = 10
+"""How alike a track is to the music learnt from is told by its tenth nearest neighbour (Sun et al. 2022,
+"Out-of-distribution detection with deep nearest neighbors")."""
+
+STALE = "its embedding is of an earlier version of this program; `tagger run --stale` listens again"
+
+
+@dataclass(frozen=True, slots=True)
+class HeadCard:
+    """What a head says about itself."""
+
+    name: str
+    version: int
+    genres: tuple[str, ...]
+    """The base model's kept ones first, in its order."""
+    n_kept: int
+    """How many of `genres` the base model knows as well."""
+    base: str
+    """Id of the base model."""
+    base_sha256: str
+    n_dims: int
+    temperature: float
+    threshold: float
+    blend: float
+    """Share of the base model's word in telling its own genres apart, 0-1."""
+    least_alike: float
+    """A track less like the music learnt from than this is none of the genres, -1 to 1."""
+    created: str
+    sha256: str
+    """Of the weights file."""
+    labels: Mapping[str, int]
+    """Labels learnt from, by genre."""
+    metrics: Mapping[str, Any]
+    """Figures measured out of fold, when it was learnt."""
+
+    @property
+    def head_id(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """A loaded head.
+
+    `mean`, `scale` (n_dims,) standardise an embedding; `weights` (n_dims, n_genres), `bias` (n_genres,);
+    `kept` (n_kept,) int64 are the places of its first genres in the base model's; `memory` (m, n_dims) are
+    standardised embeddings of length 1 of music learnt from; `digests` (n,) bytes of the tracks whose labels
+    were learnt from, with the genre said of each while it was held out, `said` (n,) int64.
+    """
+
+    card: HeadCard
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    kept: NDArray[np.int64]
+    memory: NDArray[np.float32]
+    digests: NDArray[np.bytes_]
+    said: NDArray[np.int64]
+
+    @property
+    def key(self) -> str:
+        """What a decision depends on: the head and its very weights."""
+        return f"{self.card.head_id}/{self.card.sha256[:16]}"
+
+    def standardised(self, embedding: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(n, n_dims) embeddings with the mean and deviation of those learnt from taken out."""
+        return (np.asarray(embedding, dtype=np.float64) - self.mean) / self.scale
+
+    def probabilities(
+        self, embedding: NDArray[np.floating], base: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        """Calibrated probabilities of the head's genres.
+
+        Parameters
+        ----------
+        embedding : (n, n_dims)
+            Pooled.
+        base : (n, n_base_genres)
+            Calibrated probabilities of the base model, averaged over each track.
+
+        Returns
+        -------
+        (n, n_genres) float64
+        """
+        logits = self.standardised(embedding) @ self.weights + self.bias
+        return blended(logits / self.card.temperature, base[:, self.kept], self.card.blend)
+
+    def alike(self, embedding: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Likeness of (n, n_dims) embeddings to the music learnt from, (n,), -1 to 1."""
+        return likeness(self.standardised(embedding), self.memory)
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows that sum to 1."""
+    e = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+
+def blended(logits: NDArray[np.float64], kept: NDArray[np.floating], blend: float) -> NDArray[np.float64]:
+    """Softmax of the head, in which the base model has a say in telling its own genres apart.
+
+    Parameters
+    ----------
+    logits : (n, n_genres)
+    kept : (n, n_kept)
+        The base model's probabilities of the first n_kept genres, whatever they sum to.
+    blend : float
+        Share of the base model, 0-1. How much all of its genres get together is the head's to say.
+    """
+    p = softmax(logits)
+    n_kept = kept.shape[1]
+    if n_kept and blend:
+        mass = p[:, :n_kept].sum(axis=1, keepdims=True)
+        share = kept / np.maximum(kept.sum(axis=1, keepdims=True), 1e-9)
+        p[:, :n_kept] = blend * mass * share + (1 - blend) * p[:, :n_kept]
+    return p
+
+
+def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of length 1 (or 0)."""
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9))
+
+
+def likeness(rows: NDArray[np.float64], memory: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Cosine of each of `rows` (n, n_dims) with its tenth nearest of `memory` (m, n_dims; length 1), (n,)."""
+    k = min(NEIGHBOURS, len(memory))
+    near = unit(rows) @ memory.T.astype(np.float64)
+    return np.asarray(np.partition(near, -k, axis=1)[:, -k])
+
+
+def judge(
+    analysis: TrackAnalysis,
+    card: ModelCard,
+    head: Head | None,
+    *,
+    threshold: float | None = None,
+    margin: float | None = None,
+) -> GenreEstimate:
+    """The genre of a track, or none with the reason why not: by the head, or without one by the base model.
+
+    Parameters
+    ----------
+    analysis : TrackAnalysis
+        By the base model.
+    card : ModelCard
+        Of the base model.
+    head : Head or None
+    threshold : float or None
+        Least confidence, 0-1; None: the head's, or the card's.
+    margin : float or None
+        Least lead over the second genre, 0-1; None: the card's.
+    """
+    if head is None:
+        return decide(analysis, card, threshold=threshold, margin=margin)
+    if not len(analysis.activations):
+        return decide(analysis, card)
+    if analysis.embedding.shape != (head.card.n_dims,):
+        return GenreEstimate(genre=None, confidence=0.0, reason=STALE)
+    base = chunk_probabilities(analysis, card).mean(axis=0, keepdims=True)
+    row = analysis.embedding[np.newaxis]
+    abstain = analysis.abstain
+    if not abstain and head.alike(row)[0] < head.card.least_alike:
+        abstain = f"unlike the music that {head.card.head_id} was learnt from"
+    return choose(
+        head.card.genres,
+        head.probabilities(row, base)[0],
+        threshold=head.card.threshold if threshold is None else threshold,
+        margin=card.decision.margin if margin is None else margin,
+        abstain=abstain,
+    )

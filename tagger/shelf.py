@@ -1,0 +1,133 @@
+"""Where a collection's heads lie, and which is in use: ``heads/NAME/VERSION/`` beside the database.
+
+``heads/chosen.json`` holds the choices made so far, the latest last, so that the one before can be taken up
+again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tagger.card import ModelCard
+from tagger.errors import ModelError
+from tagger.headfile import BASE, NAME, read_head, read_head_card, versions
+from tagger.heads import Head, HeadCard
+from tagger.tracks import display
+
+_CHOSEN = "chosen.json"
+
+
+def heads_dir(database: Path) -> Path:
+    """Where the heads of a database lie."""
+    return database.parent / "heads"
+
+
+def list_heads(folder: Path) -> list[HeadCard | ModelError]:
+    """Cards of all heads by name and version; of a damaged one its refusal."""
+    found: list[HeadCard | ModelError] = []
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    for name in names:
+        for version in versions(folder / name):
+            try:
+                found.append(read_head_card(folder / name / str(version)))
+            except ModelError as error:
+                found.append(error)
+    return found
+
+
+def find_head(folder: Path, wanted: str) -> str:
+    """The full id of a head: ``NAME`` means its latest version.
+
+    Raises
+    ------
+    ModelError
+        There is none of that name and version.
+    """
+    name, _, version = wanted.partition("@")
+    there = versions(folder / name) if NAME.fullmatch(name) else []
+    if there and not version:
+        return f"{name}@{there[-1]}"
+    if version.isdecimal() and int(version) in there:
+        return f"{name}@{int(version)}"
+    known = ", ".join(card.head_id for card in list_heads(folder) if isinstance(card, HeadCard))
+    raise ModelError(f"there is no head {wanted!r}: there is {known or 'none; `tagger learn` makes one'}")
+
+
+def head_folder(folder: Path, head_id: str) -> Path:
+    """The bundle of a head by its full id."""
+    name, _, version = head_id.partition("@")
+    return folder / name / version
+
+
+def choices(folder: Path) -> list[str]:
+    """Choices made so far, the latest last; `BASE` for none.
+
+    Raises
+    ------
+    ModelError
+        The file that holds them is damaged.
+    """
+    try:
+        found = json.loads((folder / _CHOSEN).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise ModelError(
+            f"{display(os.fsencode(folder / _CHOSEN))}, which says which head is in use, is damaged: "
+            "choose one with `tagger models use`"
+        )
+    return found
+
+
+def choose_head(folder: Path, history: Sequence[str]) -> None:
+    """Set the choices made so far; the last is in use.
+
+    Raises
+    ------
+    ModelError
+        They cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".chosen-", delete=False) as file:
+            json.dump(list(history), file)
+        os.replace(file.name, folder / _CHOSEN)
+    except OSError as error:
+        raise ModelError(
+            f"the choice cannot be saved in {display(os.fsencode(folder))}: {error.strerror}"
+        ) from None
+
+
+def remove_head(folder: Path, head_id: str) -> None:
+    """Delete a bundle, and take it out of the choices: the one before is in use again."""
+    rest = [one for one in choices(folder) if one != head_id]
+    choose_head(folder, rest)
+    shutil.rmtree(head_folder(folder, head_id))
+
+
+def chosen_head(folder: Path, card: ModelCard) -> tuple[Head | None, str]:
+    """The head in use, and a sentence for the person where it cannot be used with this base model.
+
+    Raises
+    ------
+    ModelError
+        It is missing or damaged.
+    """
+    history = choices(folder)
+    if not history or history[-1] == BASE:
+        return None, ""
+    head = read_head(head_folder(folder, history[-1]))
+    same = (head.card.base, head.card.base_sha256) == (card.model_id, card.weights.sha256)
+    if same and (head.kept < len(card.genres)).all():
+        return head, ""
+    return None, (
+        f"The head {head.card.head_id} was learnt on {head.card.base} and is not used with {card.model_id}; "
+        "`tagger learn` learns it again."
+    )
