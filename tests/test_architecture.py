@@ -38,6 +38,7 @@ MET_ONLY_IN: dict[str, tuple[str, ...]] = {
     "sklearn": ("tagger.learn",),
     "pathspec": ("tagger.ignore",),
     "platformdirs": ("tagger.config",),
+    "watchfiles": ("tagger.watch",),
     "click": ("tagger.cli",),
     "rich": ("tagger.cli",),
     "tensorflow": (),

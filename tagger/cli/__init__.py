@@ -18,6 +18,7 @@ from tagger.cli import (
     mending,
     runs,
     schedule,
+    watching,
 )
 from tagger.errors import ConfigError, LockedError, TaggerError
 
@@ -56,6 +57,7 @@ for _command in (
     listening.models,
     listening.doctor,
     dashboard.dashboard,
+    watching.watch,
     schedule.schedule,
     configure.config,
 ):
