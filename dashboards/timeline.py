@@ -16,36 +16,6 @@ MAX_GENRES = 6
 OTHER = "other"
 
 
-def chunk_starts(n_chunks: int, duration_s: float, config: FeatureConfig) -> tuple[NDArray[np.float64], bool]:
-    """Where the chunks of a track begin.
-
-    Returns
-    -------
-    starts : (n_chunks,) float64
-        Seconds.
-    exact : bool
-        False where silent segments were left out: the chunks are then spread evenly over the track.
-    """
-    hop_s = config.chunk_hop_frames * config.hop_length / config.sr
-    starts: list[float] = []
-    begin = 0.0
-    while begin < duration_s:
-        length_s = min(float(config.segment_s), duration_s - begin)
-        n_frames = 1 + int(length_s * config.sr) // config.hop_length
-        n = (
-            (n_frames - config.chunk_frames) // config.chunk_hop_frames + 1
-            if n_frames >= config.chunk_frames
-            else 0
-        )
-        starts += [begin + i * hop_s for i in range(n)]
-        begin += config.segment_s
-    if len(starts) == n_chunks:
-        return np.array(starts), True
-    if n_chunks == 1 and not starts:  # shorter than a chunk: padded to one
-        return np.zeros(1), True
-    return np.linspace(0, max(duration_s - config.chunk_s, 0), n_chunks), False
-
-
 def timeline(
     probabilities: NDArray[np.float64],
     labels: Sequence[str],

@@ -11,11 +11,12 @@ from streamlit.navigation.page import Page
 
 from dashboards import corrections, frame, listening, pictures, queries, tables, trackcharts
 from dashboards.filters import LibraryFilter
-from dashboards.timeline import chunk_starts, clock, mel_ticks, timeline
+from dashboards.timeline import clock, mel_ticks, timeline
 from tagger import similar
 from tagger.card import ModelCard
 from tagger.decision import chunk_probabilities
 from tagger.errors import TaggerError
+from tagger.explain import chunk_starts
 from tagger.features import FeatureConfig
 from tagger.store import Store
 from tagger.store.rows import EditRow, TrackRow

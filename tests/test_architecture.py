@@ -52,8 +52,8 @@ MET_ONLY_IN: dict[str, tuple[str, ...]] = {
 
 MAY_IMPORT = {
     "training": "audio card classify decision errors features genres model pooling reference tracks",
-    "dashboards": "audio card classify config correct decision errors export features files genres job "
-    "labels learn model pool replace review schedule similar store tags tracks undo writing",
+    "dashboards": "audio card classify config correct decision errors explain export features files genres "
+    "job labels learn model pool replace review schedule similar store tags tracks undo writing",
 }
 """Modules of `tagger` that the other packages use."""
 

@@ -19,6 +19,7 @@ pytest.importorskip("pandas")
 from dashboards import listening, palette, pictures, timeline
 from tagger.classify import analyse
 from tagger.errors import AudioError, RefusedError
+from tagger.explain import chunk_starts
 from tagger.features import FeatureConfig, log_mel
 from tagger.store import Store
 from tagger.store.rows import TrackRow
@@ -191,20 +192,20 @@ def test_every_chunk_has_its_second(tmp_path: Path, seconds: float) -> None:
     path = tmp_path / "t.wav"
     media.make(path, "wav", seconds=seconds, channels=1, sr=22050)
     analysis = analyse(os.fsencode(path), _Listener())
-    starts, exact = timeline.chunk_starts(len(analysis.activations), analysis.analysed_s, FeatureConfig())
+    starts, exact = chunk_starts(len(analysis.activations), analysis.analysed_s, FeatureConfig())
     assert exact and len(starts) == len(analysis.activations)
     assert (np.diff(starts) > 0).all() and starts.max(initial=0) <= max(seconds - 3.9, 0)
 
 
 def test_after_silence_the_seconds_are_a_guess() -> None:
-    starts, exact = timeline.chunk_starts(20, 120.0, FeatureConfig())
+    starts, exact = chunk_starts(20, 120.0, FeatureConfig())
     assert not exact and len(starts) == 20 and starts[0] == 0 and starts[-1] < 120
 
 
 def test_the_timeline_sums_to_one_and_is_never_long() -> None:
     rng = np.random.default_rng(0)
     p = rng.dirichlet(np.ones(len(GENRES)), 5000)
-    starts, _ = timeline.chunk_starts(5000, 3 * 3600.0, FeatureConfig())
+    starts, _ = chunk_starts(5000, 3 * 3600.0, FeatureConfig())
     frame = timeline.timeline(p, GENRES, starts, 3 * 3600.0, FeatureConfig())
     assert frame["second"].nunique() <= timeline.MAX_POINTS + 2
     assert frame["second"].min() == 0 and frame["second"].max() == 3 * 3600

@@ -1,0 +1,225 @@
+"""Why a track has the genre it has, or none: everything that is known of it, gathered in one place.
+
+What the database knows is taken from there; a file that it does not know, or that has changed since, is
+listened to, and nothing is remembered of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagger.card import ModelCard
+from tagger.classify import listen
+from tagger.conclude import WRITTEN_AGAIN
+from tagger.config import Config
+from tagger.decision import chunk_probabilities, decide
+from tagger.errors import AudioError
+from tagger.features import FeatureConfig
+from tagger.plan import Plan, WritePolicy, plan_edit
+from tagger.replace import FileStat
+from tagger.store import Store
+from tagger.store.rows import EditRow, LabelRow, TrackRow
+from tagger.tracks import FileTags, GenreEstimate, GenreState, ListenTask, TrackAnalysis, WriteMode
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunks:
+    """What the model heard when."""
+
+    genres: tuple[str, ...]
+    starts_s: NDArray[np.float64]
+    """(n_chunks,)"""
+    exact: bool
+    """False where silent parts were left out, so that the seconds are approximate."""
+    probabilities: NDArray[np.float64]
+    """(n_chunks, n_genres), rows sum to 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """All that is known of one track."""
+
+    path: bytes
+    row: TrackRow | None
+    """None where the database does not know the file."""
+    remembered: bool
+    """Whether the estimate is from the database; else the file was listened to just now."""
+    tags: FileTags | None
+    """None where the tags cannot be read."""
+    estimate: GenreEstimate | None
+    """None where the file could not be heard: `row.reason` says why."""
+    model_id: str | None
+    duration_s: float | None
+    threshold: float | None
+    """Least confidence, 0-1; None where the model is not installed."""
+    margin: float | None
+    chunks: Chunks | None
+    plan: Plan | None
+    """What `tagger run` would make of it now, in the configured mode."""
+    settled: bool
+    """`tagger run` has decided on it under these settings, and does not again until something changes."""
+    edits: tuple[EditRow, ...] = ()
+    """The latest first."""
+    labels: tuple[LabelRow, ...] = ()
+
+
+def explain(
+    store: Store | None,
+    path: bytes,
+    config: Config,
+    model_dir: Path,
+    card_of: Callable[[str], ModelCard | None],
+) -> Explanation:
+    """Gather what is known of a file.
+
+    Parameters
+    ----------
+    store : Store or None
+        None where there is no database yet.
+    model_dir : Path
+        Of the model to listen with.
+    card_of : callable
+        Card of the installed model of an id.
+
+    Raises
+    ------
+    AudioError
+        The database does not know the file, and it cannot be listened to.
+    ModelError
+        There is no such model.
+    """
+    row = None if store is None else store.find(path)
+    if row is not None and (not _changed(row) or row.missing_since_ns is not None):
+        return _remembered(store, row, config, card_of)  # type: ignore[arg-type]  # a row comes from a store
+    from tagger.model import load_model
+
+    card = load_model(model_dir).card
+    heard = listen(ListenTask(path, str(model_dir), time_limit_s=config.track_limit))
+    if heard.analysis is None or heard.tags is None:
+        raise AudioError(heard.reason)
+    estimate = decide(heard.analysis, card, threshold=config.threshold, margin=config.margin)
+    return Explanation(
+        path=path,
+        row=row,
+        remembered=False,
+        tags=heard.tags,
+        estimate=estimate,
+        model_id=card.model_id,
+        duration_s=heard.analysis.duration_s,
+        threshold=card.decision.threshold if config.threshold is None else config.threshold,
+        margin=card.decision.margin if config.margin is None else config.margin,
+        chunks=_chunks(heard.analysis, card),
+        plan=plan_edit(heard.tags, estimate, _policy(config), _own(store, row, config)),
+        settled=False,
+        edits=_edits(store, row),
+        labels=_labels(store, row),
+    )
+
+
+def _remembered(
+    store: Store, row: TrackRow, config: Config, card_of: Callable[[str], ModelCard | None]
+) -> Explanation:
+    card = None if row.model_id is None else card_of(row.model_id)
+    analysis = store.analysis(row.id)
+    tags = None
+    if row.file_state is not None:
+        tags = FileTags(
+            row.container,
+            row.file_state,
+            row.file_genres,
+            row.title,
+            row.artist,
+            row.album,
+            row.year,
+            row.note,
+        )
+    plan = None
+    if row.estimate is not None and tags is not None:
+        plan = plan_edit(tags, row.estimate, _policy(config), _own(store, row, config))
+    key = _policy(config).key(row.model_id or "")
+    settled = row.settings_key == key and row.status not in WRITTEN_AGAIN
+    return Explanation(
+        path=row.path,
+        row=row,
+        remembered=True,
+        tags=tags,
+        estimate=row.estimate,
+        model_id=row.model_id,
+        duration_s=row.duration_s,
+        threshold=config.threshold
+        if config.threshold is not None or card is None
+        else card.decision.threshold,
+        margin=config.margin if config.margin is not None or card is None else card.decision.margin,
+        chunks=None if analysis is None or card is None else _chunks(analysis, card),
+        plan=plan,
+        settled=settled,
+        edits=_edits(store, row),
+        labels=_labels(store, row),
+    )
+
+
+def _changed(row: TrackRow) -> bool:
+    try:
+        return FileStat.of(row.path) != FileStat(row.size_bytes, row.mtime_ns)
+    except OSError:
+        return False
+
+
+def _own(store: Store | None, row: TrackRow | None, config: Config) -> GenreState | None:
+    if store is None or row is None or config.mode is not WriteMode.OWN:
+        return None
+    return store.last_own_state(row.id)
+
+
+def _edits(store: Store | None, row: TrackRow | None) -> tuple[EditRow, ...]:
+    return () if store is None or row is None else tuple(store.edits_of_track(row.id))
+
+
+def _labels(store: Store | None, row: TrackRow | None) -> tuple[LabelRow, ...]:
+    return () if store is None or row is None else tuple(store.labels_of(row.id))
+
+
+def _policy(config: Config) -> WritePolicy:
+    return WritePolicy(config.mode, config.threshold, config.margin, config.genres, config.whitelist)
+
+
+def _chunks(analysis: TrackAnalysis, card: ModelCard) -> Chunks | None:
+    if not len(analysis.activations) or analysis.activations.shape[1] != len(card.genres):
+        return None
+    starts, exact = chunk_starts(len(analysis.activations), analysis.analysed_s, card.features)
+    return Chunks(card.genres, starts, exact, chunk_probabilities(analysis, card))
+
+
+def chunk_starts(n_chunks: int, duration_s: float, config: FeatureConfig) -> tuple[NDArray[np.float64], bool]:
+    """Where the chunks of a track begin.
+
+    Returns
+    -------
+    starts : (n_chunks,) float64
+        Seconds.
+    exact : bool
+        False where silent segments were left out: the chunks are then spread evenly over the track.
+    """
+    hop_s = config.chunk_hop_frames * config.hop_length / config.sr
+    starts: list[float] = []
+    begin = 0.0
+    while begin < duration_s:
+        length_s = min(float(config.segment_s), duration_s - begin)
+        n_frames = 1 + int(length_s * config.sr) // config.hop_length
+        n = (
+            (n_frames - config.chunk_frames) // config.chunk_hop_frames + 1
+            if n_frames >= config.chunk_frames
+            else 0
+        )
+        starts += [begin + i * hop_s for i in range(n)]
+        begin += config.segment_s
+    if len(starts) == n_chunks:
+        return np.array(starts), True
+    if n_chunks == 1 and not starts:  # shorter than a chunk: padded to one
+        return np.zeros(1), True
+    return np.linspace(0, max(duration_s - config.chunk_s, 0), n_chunks), False
