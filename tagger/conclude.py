@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import replace
 
 from tagger import __version__
-from tagger.decision import decide
 from tagger.errors import StoreError
+from tagger.heads import judge
 from tagger.job import Report, RunOptions, RunSummary
 from tagger.model import ModelCard
 from tagger.plan import Plan, plan_edit
@@ -51,12 +51,16 @@ class Run:
         self, store: Store, card: ModelCard, options: RunOptions, report: Report, *, kind: RunKind
     ) -> None:
         self.store, self.card, self.options, self.report, self.kind = store, card, options, report, kind
-        self.key = options.policy.key(card.model_id) + ("" if options.write else "-scan")
+        judge_id = card.model_id if options.head is None else f"{card.model_id}+{options.head.key}"
+        self.key = options.policy.key(judge_id) + ("" if options.write else "-scan")
         self.counts: Counter[Status] = Counter()
         self.seen: set[int] = set()
         self.bad_folders: set[bytes] = set()
         self.n_listened = self.n_missing = self.n_left = self.run_id = 0
         self.stopped = False
+        self.old_embeddings = (
+            store.other_embeddings(options.n_dims) if options.stale and options.n_dims else frozenset()
+        )
         self.started_s = time.monotonic()
         self.profile = Profile()
 
@@ -118,6 +122,8 @@ class Run:
             same = (row.size_bytes, row.mtime_ns) == (track.size_bytes, track.mtime_ns)
             if same and not self._listen_again(row):
                 return None
+            if row.id in self.old_embeddings:
+                return ListenTask(track.path, self.options.model_dir, known, self.options.track_limit_s)
             if row.digest and row.model_id == self.card.model_id:
                 known = frozenset({row.digest})
         known |= self.store.digests_for_size(track.size_bytes, self.card.model_id)
@@ -131,7 +137,7 @@ class Run:
             # Without a digest it could not even be opened: permission or disk may be back, and nothing shows.
             never_opened = row.status is Status.UNREADABLE and row.digest is None
             return self.options.retry or never_opened or row.status not in NOT_TRIED_AGAIN
-        return self.options.stale and row.model_id != self.card.model_id
+        return self.options.stale and (row.model_id != self.card.model_id or row.id in self.old_embeddings)
 
     def mark_missing(self) -> None:
         """Mark the tracks that are gone from the folders walked, unless a whole disk seems to be gone."""
@@ -227,7 +233,8 @@ class Run:
 
     def _decide(self, analysis: TrackAnalysis) -> GenreEstimate:
         policy = self.options.policy
-        return decide(analysis, self.card, threshold=policy.threshold, margin=policy.margin)
+        head = self.options.head
+        return judge(analysis, self.card, head, threshold=policy.threshold, margin=policy.margin)
 
     def _write(self, subject: Subject, estimate: GenreEstimate, row: TrackRow | None) -> None:
         """Plan the edit, and make it unless this is a dry run or a scan."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from filelock import FileLock, Timeout
 
@@ -14,6 +14,9 @@ from tagger.errors import LockedError, StoreError
 from tagger.plan import WritePolicy
 from tagger.profile import Profile
 from tagger.tracks import Outcome, Status, display
+
+if TYPE_CHECKING:  # whoever only asks for the lock need not wait for numpy
+    from tagger.heads import Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,10 @@ class RunOptions:
     preserve_mtime: bool = False
     hardlinks: bool = False
     """Write to files with several names too: the name written gets a file of its own."""
+    head: Head | None = None
+    """Who decides, from the embeddings, in place of the base model."""
+    n_dims: int | None = None
+    """Length of the embeddings this program makes; with `stale`, what has another is listened to again."""
 
     def as_json(self) -> dict[str, object]:
         """What the database remembers of it, for people."""
@@ -52,6 +59,7 @@ class RunOptions:
             "jobs": self.jobs,
             "retry": self.retry,
             "stale": self.stale,
+            "head": None if self.head is None else self.head.card.head_id,
         }
 
 

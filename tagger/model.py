@@ -138,6 +138,11 @@ class GenreModel:
             )
         return next(iter(inputs)), card.outputs, "embedding"
 
+    @property
+    def n_dims(self) -> int:
+        """Length of the embedding of a chunk."""
+        return int(self._run.get_output_details()[self._embedding]["shape_signature"][1])
+
     def predict(self, chunks: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Hear chunks.
 
@@ -162,8 +167,7 @@ class GenreModel:
                 f"expected float32 chunks of {self._chunk_shape}, got {chunks.dtype} {chunks.shape}"
             )
         if not len(chunks):
-            n_dims = self._run.get_output_details()[self._embedding]["shape_signature"][1]
-            return np.empty((0, len(self.card.genres)), np.float32), np.empty((0, n_dims), np.float32)
+            return np.empty((0, len(self.card.genres)), np.float32), np.empty((0, self.n_dims), np.float32)
         said = self._run(**{self._input: np.ascontiguousarray(chunks)})
         logits = said[self._logits]
         if self.card.outputs == "probabilities":

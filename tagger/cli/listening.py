@@ -1,4 +1,4 @@
-"""The commands that listen without a database: predict, and what it takes: models, doctor."""
+"""The commands that listen without a database: predict, and doctor, which sees whether all is there."""
 
 from __future__ import annotations
 
@@ -55,8 +55,10 @@ def predict(
     Example: tagger predict song.mp3 --chunks
     """
     from tagger.classify import listen
-    from tagger.decision import chunk_probabilities, decide
+    from tagger.decision import chunk_probabilities
+    from tagger.heads import judge
     from tagger.model import load_model
+    from tagger.shelf import chosen_head, heads_dir
     from tagger.tracks import ListenTask
 
     if not paths:
@@ -64,6 +66,9 @@ def predict(
     settings = load_settings(config, model=model, threshold=threshold)
     directory = model_dir(settings.model)
     card = load_model(directory).card
+    head, unfit = chosen_head(heads_dir(settings.db), card)
+    if unfit:
+        click.echo(unfit, err=True)
     n_failed = 0
     for path in absolute(paths):
         heard = listen(ListenTask(path, str(directory), time_limit_s=settings.track_limit))
@@ -75,7 +80,7 @@ def predict(
                     json.dumps({"path": os.fsdecode(path), "status": heard.failure, "reason": heard.reason})
                 )
             continue
-        estimate = decide(heard.analysis, card, threshold=settings.threshold, margin=settings.margin)
+        estimate = judge(heard.analysis, card, head, threshold=settings.threshold, margin=settings.margin)
         table = chunk_probabilities(heard.analysis, card) if chunks else None
         chunk_s = card.features.chunk_hop_frames * card.features.hop_length / card.features.sr
         if as_json:
@@ -113,46 +118,6 @@ def predict(
                 right=[0, 2, 4],
             )  # fmt: skip
     sys.exit(1 if n_failed else 0)
-
-
-@click.command()
-@JSON
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="Configuration file instead of the usual one."
-)
-def models(as_json: bool, config: Path | None) -> None:
-    """The models that come with the program, and the one in use (marked *)."""
-    from tagger.model import read_card, shipped_models
-
-    used = load_settings(config).model
-    cards = {name: read_card(model_dir(name)) for name in shipped_models()}
-    if used not in cards:
-        cards[used] = read_card(model_dir(used))
-    if as_json:
-        for name, card in cards.items():
-            line = {
-                "name": name,
-                "id": card.model_id,
-                "genres": list(card.genres),
-                "used": name == used,
-                "metrics": dict(card.metrics),
-            }
-            click.echo(json.dumps(line))
-        return
-    print_table(
-        ["", "model", "size", "threshold", "genres"],
-        (
-            (
-                "*" if name == used else "",
-                card.model_id,
-                f"{card.weights.size_bytes / 1e6:.2f} MB",
-                f"{card.decision.threshold:.2f}",
-                ", ".join(card.genres),
-            )
-            for name, card in cards.items()
-        ),
-        right=[2, 3],
-    )  # fmt: skip
 
 
 @click.command()

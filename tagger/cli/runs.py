@@ -180,10 +180,14 @@ def _locked(
         from tagger import batch
         from tagger.genres import unknown_labels
         from tagger.model import load_model
+        from tagger.pooling import pooled_dims
+        from tagger.shelf import chosen_head, heads_dir
         from tagger.store import Store
 
         directory = model_dir(settings.model)
-        card = load_model(directory).card  # refuses a damaged model before a single file is read
+        model = load_model(directory)  # refuses a damaged model before a single file is read
+        card = model.card
+        head, unfit = chosen_head(heads_dir(settings.db), card)
         options = RunOptions(
             roots=roots,
             model_dir=str(directory),
@@ -199,6 +203,8 @@ def _locked(
             max_load=settings.max_load,
             preserve_mtime=settings.preserve_mtime,
             hardlinks=settings.hardlinks == "write",
+            head=head,
+            n_dims=pooled_dims(model.n_dims),
         )
         exists = settings.db.exists()
         store = stack.enter_context(
@@ -211,7 +217,10 @@ def _locked(
         with report:
             for notice in store.notices:
                 report.warn(notice)
-            for label, near in unknown_labels(settings.genres, card.genres).items():
+            if unfit:
+                report.warn(unfit)
+            known = card.genres if head is None else (*card.genres, *head.card.genres)
+            for label, near in unknown_labels(settings.genres, known).items():
                 hint = f"; did you mean {near}?" if near else ""
                 report.warn(
                     f"The configuration names the genre {label}, which {card.model_id} does not know{hint}"

@@ -112,6 +112,11 @@ class Library:
             abstain=row[7],
         )
 
+    def other_embeddings(self, n_dims: int) -> frozenset[int]:
+        """Tracks whose embedding has another length than this: made by an earlier version."""
+        sql = "SELECT track_id FROM analyses WHERE length(embedding) NOT IN (0, ?)"
+        return frozenset(row[0] for row in self._all(sql, (4 * n_dims,)))
+
     def analysis_of_digest(self, digest: bytes, model_id: str) -> TrackAnalysis | None:
         """What this model heard in a track of that coded audio, whichever file it is in."""
         row = self._one(
