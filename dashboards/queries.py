@@ -16,7 +16,7 @@ import pandas as pd
 from dashboards.filters import LibraryFilter
 from tagger.review import top_two
 from tagger.store import Store
-from tagger.store.columns import names_from_json
+from tagger.store.columns import names_from_json, state_from_json
 from tagger.tracks import FAILURES, display
 
 if TYPE_CHECKING:
@@ -258,8 +258,7 @@ def changes(store: Store, run_id: int, *, limit: int = 500, offset: int = 0) -> 
 
 
 def _genres(state: str) -> str:
-    values, _ = json.loads(state)
-    return " · ".join(values) or "no genre"
+    return " · ".join(state_from_json(state).names) or "no genre"
 
 
 def n_failed(store: Store) -> int:

@@ -285,8 +285,8 @@ def edit_table(edits: Sequence[EditRow]) -> pd.DataFrame:
     rows = [
         {
             "when": pd.Timestamp(edit.intended_ns, unit="ns", tz="UTC"),
-            "before": " · ".join(edit.edit.before.values) or "no genre",
-            "after": " · ".join(edit.edit.after.values) or "no genre",
+            "before": " · ".join(edit.edit.before.names) or "no genre",
+            "after": " · ".join(edit.edit.after.names) or "no genre",
             "state": edit.state if edit.undoes is None else f"{edit.state} (an undo)",
             "run": edit.run_id,
         }

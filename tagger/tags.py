@@ -31,7 +31,7 @@ from tagger.formats import asf, mp4, ogg, splice
 from tagger.formats.containers import Extent, Layout, iff_chunks, layout
 from tagger.formats.id3 import UnsafeError, refuse_bombs
 from tagger.formats.reading import Found, Window, cleaned, decoded, feed, grouped, guarded
-from tagger.tracks import FileTags, GenreState, display
+from tagger.tracks import IGNR, ONLY_ID3V1, FileTags, GenreState, display
 
 _NO_ID3V1_GENRE = 255
 
@@ -107,21 +107,32 @@ def genre_state(names: Sequence[str], *, like: GenreState) -> GenreState:
     like : GenreState
         The file's present state. Where it has an ID3v1 tag, that gets the number of the first name, or "none"
         (255) if it has no number for it; where a RIFF INFO list holds a genre, that becomes the first name.
+        Where ID3v1 is all it has, the number alone is set if there is one for a single name.
     """
-    marks = (mp4.GNRE, splice.IGNR)
+    if like.values and like.values[0].startswith(ONLY_ID3V1):
+        return _only_id3v1(names)
+    marks = (mp4.GNRE, IGNR)
     values = [name for name in names if not name.startswith(marks)]
     if len(values) == len(names) - 1 and not [value for value in like.values if not value.startswith(marks)]:
         # The only genre it had stood in a place that cannot hold another beside it: it is spelled out.
         (mark,) = (name for name in names if name.startswith(marks))
-        values = [*_readable([mark.removeprefix(splice.IGNR)]), *values]
-    number = None
-    if like.id3v1 is not None:
-        folded = [genre.casefold() for genre in TCON.GENRES]
-        first = "".join(_readable(values[:1])).casefold()
-        number = folded.index(first) if first in folded else _NO_ID3V1_GENRE
-    if values and any(value.startswith(splice.IGNR) for value in like.values):
-        values.insert(0, splice.IGNR + values[0])
+        values = [*_readable([mark.removeprefix(IGNR)]), *values]
+    number = None if like.id3v1 is None else _id3v1_number("".join(_readable(values[:1])))
+    if values and any(value.startswith(IGNR) for value in like.values):
+        values.insert(0, IGNR + values[0])
     return GenreState(tuple(values), number)
+
+
+def _only_id3v1(names: Sequence[str]) -> GenreState:
+    wanted = tuple(dict.fromkeys(filter(None, (name.removeprefix(ONLY_ID3V1) for name in names))))
+    number = _id3v1_number(wanted[0]) if len(wanted) == 1 else _NO_ID3V1_GENRE
+    fits = not wanted or number != _NO_ID3V1_GENRE  # else `tagger.formats.splice` will refuse it
+    return GenreState((ONLY_ID3V1 + "".join(wanted),) if fits else wanted, number)
+
+
+def _id3v1_number(name: str) -> int:
+    numbers = {genre.casefold(): number for number, genre in enumerate(TCON.GENRES)}
+    return numbers.get(name.casefold(), _NO_ID3V1_GENRE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +177,8 @@ def _id3v1_tag(file: BinaryIO, where: Layout, found: Found) -> None:
         found.id3v1_texts(read_at(file, where.trailer.id3v1, 128))
         if not found.genres and found.id3v1 is not None and found.id3v1 < len(TCON.GENRES):
             found.genres = (TCON.GENRES[found.id3v1],)
+        if where.id3v2 is None and where.trailer.ape is None:
+            found.values = (ONLY_ID3V1 + "".join(found.genres),)
 
 
 def _id3_chunk(file: BinaryIO, where: Layout) -> Found:

@@ -80,16 +80,30 @@ class Track:
     n_links: int = 1
 
 
+IGNR = "IGNR:"
+"""How the genre in a RIFF INFO list stands among the values of a `GenreState`: before those of ID3."""
+
+ONLY_ID3V1 = "ID3v1:"
+"""How the genre of a file whose only tag is ID3v1 stands there: its name, or nothing for none."""
+
+
 @dataclass(frozen=True, slots=True)
 class GenreState:
     """The genre field exactly as a file stores it, enough to restore it.
 
     `values` are the raw stored strings in order (``"(17)"`` stays ``"(17)"``), empty where the field is
-    absent; `id3v1` is the genre byte of a trailing ID3v1 tag (0-255), None where there is no such tag.
+    absent; `id3v1` is the genre byte of a trailing ID3v1 tag (0-255), None where there is no such tag. Where
+    that is the only tag, ``"ID3v1:Rock"`` is the only value.
     """
 
     values: tuple[str, ...] = ()
     id3v1: int | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The values without the marks of special places, each once: to be shown or compared."""
+        plain = (value.removeprefix(IGNR).removeprefix(ONLY_ID3V1) for value in self.values)
+        return tuple(dict.fromkeys(name for name in plain if name))
 
 
 @dataclass(frozen=True, slots=True)

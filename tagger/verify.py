@@ -79,7 +79,7 @@ def _changed_files(store: Store) -> Iterator[Finding]:
                 yield Finding("gone", path, "the file is not there any more")
             continue
         if tags.state != row.edit.after:
-            ours, has = ", ".join(row.edit.after.values), ", ".join(tags.genres) or "no genre"
+            ours, has = ", ".join(row.edit.after.names), ", ".join(tags.genres) or "no genre"
             yield Finding("changed by someone else", path, f"we wrote {ours}, and it has {has}")
 
 

@@ -27,6 +27,8 @@ from mutagen.oggvorbis import OggVorbis
 from tinytag import TinyTag
 
 from tagger.errors import RefusedError, TagError, TaggerError
+from tagger.files import read_at
+from tagger.formats.containers import layout
 from tagger.formats.digest import audio_digest
 from tagger.formats.fields import new_ape_tag, new_vorbis_comment, set_ape_genre, set_vorbis_genre
 from tagger.formats.id3 import UnsafeError, new_tag, set_genre, to_synchsafe
@@ -418,9 +420,31 @@ def test_a_lone_id3v1_tag_is_read_and_not_hidden(make: Callable[..., Path]) -> N
     path.write_bytes(data)
     tags = read_tags(os.fsencode(path))
     assert (tags.title, tags.artist, tags.album, tags.year) == ("V1 title", "V1 artist", "V1 album", 1988)
-    assert (tags.genres, tags.state) == (("Rock",), GenreState((), 17))
-    with pytest.raises(RefusedError, match="only an ID3v1 tag"):
-        set_state(path, genre_state(["Jazz"], like=tags.state))
+    assert (tags.genres, tags.state) == (("Rock",), GenreState(("ID3v1:Rock",), 17))
+    for names in (["Zouk"], ["Jazz", "Rock"], ["ID3v1:Rock", "Jazz"]):
+        with pytest.raises(RefusedError, match="only an ID3v1 tag, which has no number"):
+            set_state(path, genre_state(names, like=tags.state))
+        assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize("container", ["mp3", "wv", "tta"])
+@pytest.mark.parametrize(("number", "name"), [(8, "Jazz"), (255, "")])
+def test_of_a_lone_id3v1_tag_one_byte_changes_and_comes_back(
+    container: str, number: int, name: str, make: Callable[..., Path]
+) -> None:
+    path = make(container)
+    with path.open("rb") as file:
+        where = layout(file)
+        data = read_at(file, *where.body) + id3v1(number)
+    path.write_bytes(data)
+    before = state_of(path)
+    assert before == GenreState((f"ID3v1:{name}",), number)
+    after = genre_state(["Hip-Hop"], like=before)
+    set_state(path, after)
+    assert state_of(path) == after == GenreState(("ID3v1:Hip-Hop",), 7)
+    assert read_tags(os.fsencode(path)).genres == ("Hip-Hop",)
+    assert path.read_bytes() == data[:-1] + b"\7"
+    set_state(path, before)
     assert path.read_bytes() == data
 
 
@@ -992,6 +1016,11 @@ def test_a_new_tag_is_version_4_with_nul_between_genres() -> None:
             GenreState(("IGNR:Pop", "Pop", "Jazz")),
         ),
         (("(17)", "Jazz"), GenreState(("(17)",), 17), GenreState(("(17)", "Jazz"), 17)),
+        (("Jazz",), GenreState(("ID3v1:Rock",), 17), GenreState(("ID3v1:Jazz",), 8)),
+        (("Zouk",), GenreState(("ID3v1:Rock",), 17), GenreState(("Zouk",), 255)),
+        (("ID3v1:Rock", "Jazz"), GenreState(("ID3v1:Rock",), 17), GenreState(("Rock", "Jazz"), 255)),
+        (("ID3v1:", "Jazz"), GenreState(("ID3v1:",), 255), GenreState(("ID3v1:Jazz",), 8)),
+        ((), GenreState(("ID3v1:Rock",), 17), GenreState(("ID3v1:",), 255)),
     ],
 )
 def test_genre_state(names: tuple[str, ...], like: GenreState, after: GenreState) -> None:

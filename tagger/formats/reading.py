@@ -13,8 +13,8 @@ from tagger.errors import RefusedError, TagError, TaggerError
 from tagger.files import os_failure, read_at
 from tagger.formats.containers import Extent
 from tagger.formats.id3 import UnsafeError
-from tagger.formats.splice import IGNR, TAG_LIMIT_BYTES
-from tagger.tracks import display
+from tagger.formats.splice import TAG_LIMIT_BYTES
+from tagger.tracks import IGNR, display
 
 
 @dataclass(slots=True)

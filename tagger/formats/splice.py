@@ -16,10 +16,7 @@ from tagger.files import BLOCK_BYTES, read_at
 from tagger.formats.containers import Chunk, Extent, Layout, flac_blocks, id3v2_length, iff_chunks
 from tagger.formats.fields import new_ape_tag, new_vorbis_comment, set_ape_genre, set_vorbis_genre
 from tagger.formats.id3 import UnsafeError, new_tag, set_genre
-from tagger.tracks import GenreState
-
-IGNR = "IGNR:"
-"""How the genre in a RIFF INFO list stands among the values of a `GenreState`: before those of ID3."""
+from tagger.tracks import IGNR, ONLY_ID3V1, GenreState
 
 TAG_LIMIT_BYTES = 1 << 26
 """A tag larger than this is not read: it would have to go through memory."""
@@ -88,14 +85,15 @@ def leading_id3(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]
     if where.id3v2 is not None:
         old = read_extent(file, where.id3v2)
         return [*patches, Patch(where.id3v2[0], len(old), set_genre(old, after.values))]
-    if not after.values:
+    if _stays_without_tag(where, after):
         return patches
     if read_at(file, where.body[0], 3) == b"ID3":
         raise UnsafeError("it begins with a damaged ID3 tag")
     if where.trailer.id3v1 is not None:
         # Most readers look at ID3v1 only where there is no ID3v2: title and artist would be gone for them.
         raise UnsafeError(
-            "it has only an ID3v1 tag, which a new ID3v2 tag with nothing but the genre would hide"
+            "it has only an ID3v1 tag, which has no number for this genre, and which a new ID3v2 tag with "
+            "nothing but the genre would hide"
         )
     return [*patches, Patch(0, 0, new_tag(after.values))]
 
@@ -106,11 +104,16 @@ def trailing_ape(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch
     if where.trailer.ape is not None:
         old = read_extent(file, where.trailer.ape)
         return [*patches, Patch(where.trailer.ape[0], len(old), set_ape_genre(old, after.values))]
-    if not after.values:
+    if _stays_without_tag(where, after):
         return patches
     if where.trailer.start != where.size_bytes:
         raise UnsafeError("it ends in a tag that a new APE tag with nothing but the genre would hide")
     return [*patches, Patch(where.size_bytes, 0, new_ape_tag(after.values))]
+
+
+def _stays_without_tag(where: Layout, after: GenreState) -> bool:
+    """Whether a file without a newer tag gets none: it has no genre, or ID3v1's byte is enough."""
+    return not after.values or (where.trailer.id3v1 is not None and after.values[0].startswith(ONLY_ID3V1))
 
 
 def _id3v1(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:

@@ -138,7 +138,7 @@ class Journal(Library, ABC):
                         "size_bytes": size_bytes,
                         "mtime_ns": mtime_ns,
                         "file_state": state_to_json(after),
-                        "file_genres": to_json(after.values if file_genres is None else file_genres),
+                        "file_genres": to_json(after.names if file_genres is None else file_genres),
                         "updated_ns": now,
                     },
                 )
