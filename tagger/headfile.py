@@ -144,7 +144,7 @@ def read_head_card(folder: Path) -> HeadCard:
                        "metrics": dict}.items():  # fmt: skip
         if type(table[name]) is not kind:
             raise _refuse(folder, f"says nothing of use under {name!r}")
-    limits = {"temperature": (0.01, 100), "threshold": (0, 1), "blend": (0, 1), "least_alike": (-1, 1)}
+    limits = {"temperature": (0.01, 100), "threshold": (0, 1), "blend": (0, 1), "farthest": (0, 1e6)}
     for name, (low, high) in limits.items():
         value = table[name]
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

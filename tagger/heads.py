@@ -19,8 +19,8 @@ from tagger.decision import choose, chunk_probabilities, decide
 from tagger.tracks import GenreEstimate, TrackAnalysis
 
 NEIGHBOURS = 10
-"""How alike a track is to the music learnt from is told by its tenth nearest neighbour (Sun et al. 2022,
-"Out-of-distribution detection with deep nearest neighbors")."""
+"""How far a track is from the music learnt from is told by its tenth nearest neighbour (Sun et al. 2022,
+"Out-of-distribution detection with deep nearest neighbors"). Measured here, distance beats their cosine."""
 
 STALE = "its embedding is of an earlier version of this program; `tagger run --stale` listens again"
 
@@ -43,8 +43,8 @@ class HeadCard:
     threshold: float
     blend: float
     """Share of the base model's word in telling its own genres apart, 0-1."""
-    least_alike: float
-    """A track less like the music learnt from than this is none of the genres, -1 to 1."""
+    farthest: float
+    """A track farther than this from the music learnt from is none of the genres."""
     created: str
     sha256: str
     """Of the weights file."""
@@ -65,7 +65,7 @@ class Head:
 
     `mean`, `scale` (n_dims,) standardise an embedding; `weights` (n_dims, n_genres), `bias` (n_genres,);
     `kept` (n_kept,) int64 are the places of its first genres in the base model's; `memory` (m, n_dims) are
-    standardised embeddings of length 1 of music learnt from; `digests` (n,) bytes of the tracks whose labels
+    standardised embeddings of music learnt from; `digests` (n,) bytes of the tracks whose labels
     were learnt from, with the genre said of each while it was held out, `said` (n,) int64.
     """
 
@@ -107,9 +107,9 @@ class Head:
         logits = self.standardised(embedding) @ self.weights + self.bias
         return blended(logits / self.card.temperature, base[:, self.kept], self.card.blend)
 
-    def alike(self, embedding: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Likeness of (n, n_dims) embeddings to the music learnt from, (n,), -1 to 1."""
-        return likeness(self.standardised(embedding), self.memory)
+    def distance(self, embedding: NDArray[np.floating]) -> NDArray[np.float64]:
+        """How far (n, n_dims) embeddings are from the music learnt from, (n,)."""
+        return distance(self.standardised(embedding), self.memory)
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -138,16 +138,14 @@ def blended(logits: NDArray[np.float64], kept: NDArray[np.floating], blend: floa
     return p
 
 
-def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows of length 1 (or 0)."""
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9))
-
-
-def likeness(rows: NDArray[np.float64], memory: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Cosine of each of `rows` (n, n_dims) with its tenth nearest of `memory` (m, n_dims; length 1), (n,)."""
-    k = min(NEIGHBOURS, len(memory))
-    near = unit(rows) @ memory.T.astype(np.float64)
-    return np.asarray(np.partition(near, -k, axis=1)[:, -k])
+def distance(rows: NDArray[np.float64], memory: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Root of the mean squared difference of each of `rows` (n, n_dims) and its tenth nearest of `memory`
+    (m, n_dims), both standardised, (n,)."""
+    known = memory.astype(np.float64)
+    k = min(NEIGHBOURS, len(known))
+    squared = (rows**2).sum(axis=1)[:, np.newaxis] + (known**2).sum(axis=1) - 2 * rows @ known.T
+    near = np.partition(squared, k - 1, axis=1)[:, k - 1]
+    return np.asarray(np.sqrt(np.maximum(near, 0.0) / rows.shape[1]))
 
 
 def judge(
@@ -181,7 +179,7 @@ def judge(
     base = chunk_probabilities(analysis, card).mean(axis=0, keepdims=True)
     row = analysis.embedding[np.newaxis]
     abstain = analysis.abstain
-    if not abstain and head.alike(row)[0] < head.card.least_alike:
+    if not abstain and head.distance(row)[0] > head.card.farthest:
         abstain = f"unlike the music that {head.card.head_id} was learnt from"
     return choose(
         head.card.genres,

@@ -2,7 +2,7 @@
 
 Regularised multinomial logistic regression over pooled embeddings, fitted with SciPy: seconds for 10,000
 tracks. Everything that is chosen or measured (temperature, blend, bias of the new genres, threshold, limit of
-likeness, all figures) comes from words about tracks whose artist the fit had not met.
+distance, all figures) comes from words about tracks whose artist the fit had not met.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
 
-from tagger.heads import blended, likeness, unit
+from tagger.heads import blended, distance
 
 N_FOLDS = 5
 PENALTY = 0.01
@@ -29,7 +29,7 @@ MOST_LOST = 0.01
 """How much of its own music that a base model got right the new genres may take away, out of fold. Of other
 music it is more: what a network learnt from lies more neatly in its embedding than what it never heard."""
 STRANGE_SHARE = 0.03
-"""Share of the known music that is given up as too unlike it."""
+"""Share of the known music that is given up as too far from the rest."""
 MOST_REMEMBERED = 2000
 PRECISION = 0.90
 _MAX_STEPS = 300
@@ -91,16 +91,16 @@ class Linear:
 class Learnt:
     """A fit on everything, with what was set and said out of fold.
 
-    `probabilities` (n, n_genres) and `alike` (n,) are of the examples, each while its artist was held out;
+    `probabilities` (n, n_genres) and `distance` (n,) are of the examples, each while its artist was held out;
     `fold` (n,) int64 says in which part.
     """
 
     layer: Linear
     temperature: float
     blend: float
-    least_alike: float
+    farthest: float
     probabilities: NDArray[np.float64]
-    alike: NDArray[np.float64]
+    distance: NDArray[np.float64]
     fold: NDArray[np.int64]
 
 
@@ -138,9 +138,9 @@ def fit(examples: Examples) -> Linear:
     n_dims = x.shape[1]
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-3
     x = (x - mean) / scale
-    memory = unit(x)
+    memory = x[_remembered(examples.genre)]
     shrink = np.sqrt(n_dims / 100)  # so that one penalty serves embeddings of any length
-    x /= shrink
+    x = x / shrink
     counts = np.bincount(examples.genre, minlength=n_genres)
     weight = counts[examples.genre] ** -EVENING
     weight /= weight.sum()
@@ -159,7 +159,7 @@ def fit(examples: Examples) -> Linear:
     start = np.zeros((n_dims + 1) * n_genres)
     done = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _MAX_STEPS})
     layer = done.x.reshape(n_dims + 1, n_genres)
-    return Linear(mean, scale, layer[:-1] / shrink, layer[-1], memory[_remembered(examples.genre)])
+    return Linear(mean, scale, layer[:-1] / shrink, layer[-1], memory)
 
 
 def _remembered(genre: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -185,12 +185,12 @@ def learn(examples: Examples, *, seed: int = 0) -> Learnt:
     n_folds = min(N_FOLDS, len(np.unique(examples.group)))
     fold = folds(examples.group, examples.genre, n_folds, seed)
     logits = np.zeros((len(fold), len(examples.genres)))
-    alike = np.zeros(len(fold))
+    away = np.zeros(len(fold))
     for part in range(n_folds):
         held = fold == part
         layer = fit(examples.take(~held))
         logits[held] = layer.logits(examples.embedding[held])
-        alike[held] = likeness(layer.standardised(examples.embedding[held]), layer.memory)
+        away[held] = distance(layer.standardised(examples.embedding[held]), layer.memory)
     blend = _best_blend(examples, logits)
     shift = _best_shift(examples, logits, blend)
     logits[:, examples.n_kept :] += shift
@@ -201,9 +201,9 @@ def learn(examples: Examples, *, seed: int = 0) -> Learnt:
         layer=layer,
         temperature=temperature,
         blend=blend,
-        least_alike=float(np.quantile(alike, STRANGE_SHARE)),
+        farthest=float(np.quantile(away, 1 - STRANGE_SHARE)),
         probabilities=blended(logits / temperature, examples.kept, blend),
-        alike=alike,
+        distance=away,
         fold=fold,
     )
 

@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from tagger.card import ModelCard
 from tagger.errors import ModelError
 from tagger.heads import Head, HeadCard
-from tagger.learn import MOST_LOST, Examples, Learnt, learn, named_out_of_fold, precision_threshold
+from tagger.learn import MOST_LOST, Examples, Learnt, learn, lost, named_out_of_fold, precision_threshold
 from tagger.lessons import Lessons
 from tagger.reference import Reference
 
@@ -142,7 +142,7 @@ def teach(
             temperature=learnt.temperature,
             threshold=report.threshold,
             blend=learnt.blend,
-            least_alike=learnt.least_alike,
+            farthest=learnt.farthest,
             created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             sha256="",
             labels={genre: int(n) for genre, n in zip(genres, counts, strict=True) if n},
@@ -213,18 +213,14 @@ def _report(
     rival_right = rival_said == truth
     better, worse = int((right & ~rival_right).sum()), int((rival_right & ~right).sum())
     chance = float(binomtest(better, better + worse, alternative="greater").pvalue) if better + worse else 1.0
-    known = learnt.alike[own] >= learnt.least_alike
+    known = learnt.distance[own] <= learnt.farthest
     named = named_out_of_fold(np.where(known, confidence, 0.0), right, fold) & known
     threshold = precision_threshold(confidence, right)
     if len(truth) < LEAST_FOR_THRESHOLD:
         threshold = base_threshold
     elif examples.n_kept:  # of the genres that nobody labelled, the base model's threshold knows more
         threshold = max(threshold, base_threshold)
-    all_said = learnt.probabilities.argmax(axis=1)
-    old = ~own & (examples.genre < examples.n_kept)
-    taken = examples.kept[old].argmax(axis=1) == examples.genre[old]
-    taken &= all_said[old] >= examples.n_kept
-    old_lost = float(taken.mean()) if old.any() else 0.0
+    old_lost = lost(examples.take(~own), learnt.probabilities[~own].argmax(axis=1))
     adopt, verdict = _verdict(rival, better, worse, chance, old_lost, strict=strict)
     genres = tuple(
         GenreScore(
@@ -255,7 +251,7 @@ def _report(
         threshold=float(threshold),
         coverage=float(named.mean()),
         precision=float(right[named].mean()) if named.any() else None,
-        n_old=int(old.sum()),
+        n_old=int((~own).sum()),
         old_lost=old_lost,
         genres=genres,
         confused=tuple(confused),

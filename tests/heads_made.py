@@ -1,0 +1,80 @@
+"""Heads and collections made by code: embeddings near those of real music, artists with names, no audio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagger.card import ModelCard, read_card
+from tagger.decision import decide
+from tagger.heads import Head, HeadCard
+from tagger.model import shipped_model_dir
+from tagger.reference import Reference, read_reference
+from tagger.store import Store
+from tagger.tracks import FileTags, GenreState, Heard, Outcome, Status, Track, TrackAnalysis
+
+BASE = "gtzan"
+
+
+def base() -> tuple[ModelCard, Reference]:
+    """A shipped model's card, and what it remembers of the music it learnt from."""
+    card = read_card(shipped_model_dir(BASE))
+    reference = read_reference(shipped_model_dir(BASE), card)
+    assert reference is not None
+    return card, reference
+
+
+def sounds(reference: Reference, n: int, *, seed: int, strange: float) -> NDArray[np.float32]:
+    """Embeddings (n, n_dims) of a genre of its own: real ones, mixed, moved a way that is the seed's."""
+    rng = np.random.default_rng(seed)
+    spread = reference.embedding.std(axis=0)
+    way = rng.normal(0, 1, reference.embedding.shape[1]) * spread * strange
+    pick = rng.integers(0, len(reference.embedding), (n, 2))
+    return (reference.embedding[pick].mean(axis=1) + way).astype(np.float32)
+
+
+def collection(
+    path: Path,
+    card: ModelCard,
+    tracks: Sequence[tuple[str, str, NDArray[np.float32], tuple[str, ...]]],
+) -> list[int]:
+    """A database of tracks heard by `card`'s model: artist, the model's best guess, embedding, genres in the
+    file. Their ids."""
+    ids = []
+    with Store.open(path) as store:
+        run_id = store.begin_run("scan", model_id=card.model_id, options={}, version="1")
+        for number, (artist, guess, embedding, genres) in enumerate(tracks):
+            logits = np.zeros((3, len(card.genres)), dtype=np.float16)
+            logits[:, card.genres.index(guess)] = 4
+            analysis = TrackAnalysis(logits, embedding, 30.0, 30.0)
+            track = Track(f"/music/{number:04d}.mp3".encode(), b"/music", 1000 + number, 1)
+            tags = FileTags("mp3", GenreState(genres), genres, artist=artist)
+            heard = Heard(
+                track.path, track.size_bytes, 1, number.to_bytes(16, "big"), tags, analysis
+            )  # fmt: skip
+            estimate = decide(analysis, card)
+            track_id = store.record_heard(run_id, track, heard, model_id=card.model_id, estimate=estimate)
+            store.set_outcome(
+                run_id, track_id, Outcome(track.path, Status.UNCHANGED, ""), settings_key="made"
+            )
+            ids.append(track_id)
+        store.finish_run(run_id, state="done", exit_code=0, counts={}, tracks_per_s=1.0)
+    return ids
+
+
+def head_that_says(genre: str, card: ModelCard, n_dims: int, *, name: str = "mine") -> Head:
+    """A head of two genres that always says the first."""
+    return Head(
+        card=HeadCard(
+            name=name, version=0, genres=(genre, "Nothing"), n_kept=0, base=card.model_id,
+            base_sha256=card.weights.sha256, n_dims=n_dims, temperature=1.0, threshold=0.5, blend=0.0,
+            farthest=1e6, created="2026-01-01T00:00:00Z", sha256="", labels={genre: 2}, metrics={},
+        ),
+        mean=np.zeros(n_dims, np.float32), scale=np.ones(n_dims, np.float32),
+        weights=np.zeros((n_dims, 2), np.float32), bias=np.array([5, -5], np.float32),
+        kept=np.zeros(0, np.int64), memory=np.eye(2, n_dims, dtype=np.float32),
+        digests=np.array([b"00"], dtype="S32"), said=np.zeros(1, np.int64),
+    )  # fmt: skip
