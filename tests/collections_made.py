@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tagger.store import Store
-from tagger.store.schema import TABLES
+from tagger.store.tables import TABLES
 from tagger.tracks import (
     FileTags,
     GenreEstimate,

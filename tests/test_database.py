@@ -421,18 +421,18 @@ def test_r42_version_1_becomes_current(v1: Path, tmp_path: Path) -> None:
     assert tables_of(v1) == tables_of(fresh)
 
 
-TO_V2 = ("ALTER TABLE tracks ADD COLUMN mood TEXT NOT NULL DEFAULT ''", "UPDATE tracks SET mood = 'blue'")
-TO_V3 = (
+TO_NEXT = ("ALTER TABLE tracks ADD COLUMN mood TEXT NOT NULL DEFAULT ''", "UPDATE tracks SET mood = 'blue'")
+TO_LAST = (
     "CREATE TABLE moods (name TEXT PRIMARY KEY) STRICT",
     "INSERT INTO moods SELECT DISTINCT mood FROM tracks",
 )
 
 
 def test_later_versions_are_reached_in_one_transaction(v1: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema, "MIGRATIONS", (TO_V2, TO_V3))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, TO_NEXT, TO_LAST))
     with Store.open(v1) as store:
         assert store._conn.execute("SELECT name FROM moods").fetchall() == [("blue",)]
-        assert store._conn.execute("PRAGMA user_version").fetchone() == (3,)
+        assert store._conn.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS) + 1,)
         check_v1_content(store)
     monkeypatch.undo()
     before = snapshot(v1.parent)
@@ -448,7 +448,7 @@ def test_a_migration_that_fails_changes_nothing(
     v1: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     before = snapshot(v1.parent)
-    monkeypatch.setattr(schema, "MIGRATIONS", (TO_V2, (*TO_V3, broken)))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, TO_NEXT, (*TO_LAST, broken)))
     with pytest.raises(StoreError):
         Store.open(v1)
     assert snapshot(v1.parent) == before
@@ -465,7 +465,7 @@ def test_a_killed_migration_changes_nothing(v1: Path) -> None:
         "def connect_with(*a, **k):\n"
         "    conn = connect(*a, **k); conn.create_function('kill', 0, kill); return conn\n"
         "sqlite3.connect = connect_with\n"
-        f"schema.MIGRATIONS = ({TO_V2!r}, (*{TO_V3!r}, 'SELECT kill()'))\n"
+        f"schema.MIGRATIONS += ({TO_NEXT!r}, (*{TO_LAST!r}, 'SELECT kill()'))\n"
         "Store.open(sys.argv[1])"
     )
     assert subprocess.run([sys.executable, "-c", script, v1], check=False).returncode == -signal.SIGKILL
@@ -476,7 +476,7 @@ def test_a_killed_migration_changes_nothing(v1: Path) -> None:
 
 
 def test_an_older_database_is_not_migrated_by_a_reader(v1: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema, "MIGRATIONS", (TO_V2,))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, TO_NEXT))
     before = snapshot(v1.parent)
     with pytest.raises(StoreError, match="older version of this program and is open for reading only"):
         Store.open(v1, read_only=True)

@@ -12,6 +12,7 @@ import stat
 from pathlib import Path
 
 from tagger.errors import StoreError
+from tagger.store.tables import MIGRATIONS, TABLES
 
 APPLICATION_ID = 0x7A6C4752
 """Bytes 68-71 of our database files; marks them as ours, whatever their name."""
@@ -19,148 +20,9 @@ APPLICATION_ID = 0x7A6C4752
 _HEADER_BYTES = 100
 _MAGIC = b"SQLite format 3\x00"
 
-# A genre is the model's label; what was written to the file stands in `outcomes` and `edits`. Paths are
-# BLOBs: file names need not be text. `display` is the printable path, for people and for the search.
-# Analyses lie apart so that a list of tracks never reads past the arrays.
-TABLES: tuple[str, ...] = (
-    """CREATE TABLE runs (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        kind TEXT NOT NULL,
-        state TEXT NOT NULL CHECK (state IN ('running', 'done', 'interrupted', 'failed')),
-        started_ns INTEGER NOT NULL,
-        ended_ns INTEGER,
-        exit_code INTEGER,
-        version TEXT NOT NULL,
-        model_id TEXT,
-        options TEXT NOT NULL,
-        counts TEXT NOT NULL,
-        tracks_per_s REAL
-    ) STRICT""",
-    """CREATE TABLE tracks (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        path BLOB NOT NULL UNIQUE,
-        display TEXT NOT NULL,
-        root BLOB NOT NULL,
-        size_bytes INTEGER NOT NULL,
-        mtime_ns INTEGER NOT NULL,
-        digest BLOB,
-        container TEXT NOT NULL DEFAULT '',
-        title TEXT NOT NULL DEFAULT '',
-        artist TEXT NOT NULL DEFAULT '',
-        album TEXT NOT NULL DEFAULT '',
-        year INTEGER,
-        note TEXT NOT NULL DEFAULT '',
-        file_genres TEXT NOT NULL DEFAULT '[]',
-        file_state TEXT,
-        model_id TEXT,
-        genre TEXT COLLATE NOCASE,
-        confidence REAL,
-        probabilities TEXT NOT NULL DEFAULT '{}',
-        estimate_reason TEXT NOT NULL DEFAULT '',
-        duration_s REAL,
-        analysed_s REAL,
-        n_chunks INTEGER,
-        short INTEGER NOT NULL DEFAULT 0,
-        abstain TEXT NOT NULL DEFAULT '',
-        status TEXT,
-        reason TEXT NOT NULL DEFAULT '',
-        settings_key TEXT NOT NULL DEFAULT '',
-        first_seen_ns INTEGER NOT NULL,
-        listened_ns INTEGER,
-        updated_ns INTEGER NOT NULL,
-        missing_since_ns INTEGER,
-        run_id INTEGER REFERENCES runs (id) ON DELETE SET NULL
-    ) STRICT""",
-    "CREATE INDEX tracks_by_size ON tracks (size_bytes)",
-    "CREATE INDEX tracks_by_digest ON tracks (digest)",
-    "CREATE INDEX tracks_by_root ON tracks (root)",
-    "CREATE INDEX tracks_by_run ON tracks (run_id)",
-    "CREATE INDEX tracks_by_time ON tracks (updated_ns)",
-    # With `missing_since_ns` at the end the summary counts from the index alone.
-    "CREATE INDEX tracks_by_status ON tracks (status, missing_since_ns)",
-    "CREATE INDEX tracks_by_genre ON tracks (genre, confidence, missing_since_ns)",
-    "CREATE INDEX tracks_by_model ON tracks (model_id, missing_since_ns)",
-    """CREATE TABLE analyses (
-        track_id INTEGER PRIMARY KEY REFERENCES tracks (id) ON DELETE CASCADE,
-        model_id TEXT NOT NULL,
-        n_chunks INTEGER NOT NULL,
-        n_genres INTEGER NOT NULL,
-        activations BLOB NOT NULL,
-        embedding BLOB NOT NULL
-    ) STRICT""",
-    """CREATE TABLE outcomes (
-        run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
-        track_id INTEGER NOT NULL REFERENCES tracks (id) ON DELETE CASCADE,
-        status TEXT NOT NULL,
-        reason TEXT NOT NULL,
-        genre TEXT,
-        confidence REAL,
-        before TEXT NOT NULL,
-        after TEXT NOT NULL,
-        PRIMARY KEY (run_id, track_id)
-    ) STRICT, WITHOUT ROWID""",
-    "CREATE INDEX outcomes_by_track ON outcomes (track_id)",
-    """CREATE TABLE edits (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        run_id INTEGER NOT NULL REFERENCES runs (id),
-        track_id INTEGER REFERENCES tracks (id) ON DELETE SET NULL,
-        path BLOB NOT NULL,
-        before TEXT NOT NULL,
-        after TEXT NOT NULL,
-        state TEXT NOT NULL CHECK (state IN ('intended', 'done', 'abandoned', 'superseded', 'undone')),
-        undoes INTEGER REFERENCES edits (id),
-        size_before_bytes INTEGER NOT NULL,
-        mtime_before_ns INTEGER NOT NULL,
-        size_after_bytes INTEGER,
-        mtime_after_ns INTEGER,
-        intended_ns INTEGER NOT NULL,
-        settled_ns INTEGER
-    ) STRICT""",
-    "CREATE INDEX edits_by_run ON edits (run_id)",
-    "CREATE INDEX edits_by_track ON edits (track_id, state)",
-    "CREATE INDEX edits_by_state ON edits (state, run_id)",
-    "CREATE INDEX edits_by_undoes ON edits (undoes)",
-    """CREATE TABLE labels (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        track_id INTEGER REFERENCES tracks (id) ON DELETE SET NULL,
-        path BLOB NOT NULL,
-        genre TEXT NOT NULL,
-        source TEXT NOT NULL CHECK (source IN ('user', 'import', 'tags')),
-        at_ns INTEGER NOT NULL,
-        UNIQUE (track_id, source, genre)
-    ) STRICT""",
-    """CREATE VIRTUAL TABLE tracks_fts USING fts5 (
-        title, artist, album, display, content='tracks', content_rowid='id',
-        tokenize='unicode61 remove_diacritics 2', prefix='2 3'
-    )""",
-    """CREATE TRIGGER tracks_fts_insert AFTER INSERT ON tracks BEGIN
-        INSERT INTO tracks_fts (rowid, title, artist, album, display)
-        VALUES (new.id, new.title, new.artist, new.album, new.display);
-    END""",
-    """CREATE TRIGGER tracks_fts_delete AFTER DELETE ON tracks BEGIN
-        INSERT INTO tracks_fts (tracks_fts, rowid, title, artist, album, display)
-        VALUES ('delete', old.id, old.title, old.artist, old.album, old.display);
-    END""",
-    """CREATE TRIGGER tracks_fts_update AFTER UPDATE ON tracks
-    WHEN old.title <> new.title OR old.artist <> new.artist OR old.album <> new.album
-        OR old.display <> new.display
-    BEGIN
-        INSERT INTO tracks_fts (tracks_fts, rowid, title, artist, album, display)
-        VALUES ('delete', old.id, old.title, old.artist, old.album, old.display);
-        INSERT INTO tracks_fts (rowid, title, artist, album, display)
-        VALUES (new.id, new.title, new.artist, new.album, new.display);
-    END""",
+REQUIRED = frozenset(
+    {"runs", "tracks", "analyses", "outcomes", "edits", "labels", "tracks_fts", "maps", "map_points"}
 )
-"""The current schema, one statement each."""
-
-REQUIRED = frozenset({"runs", "tracks", "analyses", "outcomes", "edits", "labels", "tracks_fts"})
-
-MIGRATIONS: tuple[tuple[str, ...], ...] = ()
-"""`MIGRATIONS[n - 1]` are the statements that make version n + 1 of version n.
-
-Who changes `TABLES` once a version is released adds a migration, and freezes the former schema in
-tests/test_store.py: a test compares the migrated database with a fresh one.
-"""
 
 
 def schema_version() -> int:
