@@ -45,6 +45,7 @@ def test_the_views_spell_out_what_is_there(conn: sqlite3.Connection) -> None:
         first, second = conn.execute("SELECT * FROM changes ORDER BY id")
         assert (first["before"], first["after"], first["state"]) == ("Opera", "Zouk; Pop", "done")
         assert first["at"].startswith("20") and second["state"] == "intended"
+        assert bytes.fromhex(second["path"]) == b"/music/\xffgone.mp3"
         runs = conn.execute("SELECT run, kind, seconds FROM history ORDER BY run").fetchall()
         assert [(row["run"], row["kind"]) for row in runs] == [(1, "run"), (2, "write")]
         assert all(row["seconds"] >= 0 for row in runs)

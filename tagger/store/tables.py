@@ -21,6 +21,7 @@ _MAPS: tuple[str, ...] = (
     ) STRICT""",
 )
 
+# Of a file that was forgotten, only the bytes of its path are left: in hexadecimal, where they may be no text.
 _VIEWS: tuple[str, ...] = (
     """CREATE VIEW library AS SELECT
         tracks.id, display AS path, title, artist, album, year,
@@ -33,7 +34,8 @@ _VIEWS: tuple[str, ...] = (
     FROM tracks""",
     """CREATE VIEW changes AS SELECT
         edits.id, edits.run_id AS run, datetime(intended_ns / 1000000000, 'unixepoch') AS at,
-        coalesce(tracks.display, CAST(edits.path AS TEXT)) AS path,
+        coalesce(tracks.display, CASE WHEN CAST(edits.path AS TEXT) GLOB '*[^ -~]*'
+            THEN hex(edits.path) ELSE CAST(edits.path AS TEXT) END) AS path,
         (SELECT coalesce(group_concat(value, '; '), '') FROM json_each(edits.before, '$[0]')) AS before,
         (SELECT coalesce(group_concat(value, '; '), '') FROM json_each(edits.after, '$[0]')) AS after,
         edits.state
