@@ -37,6 +37,9 @@ def copy_beside(target: bytes) -> Iterator[tuple[bytes, BinaryIO]]:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield path, copy
         except BaseException:
+            if sys.platform == "win32":
+                with suppress(OSError):
+                    copy.close()
             with suppress(OSError):
                 os.unlink(path if place is None else name, dir_fd=place)
             raise
@@ -83,6 +86,22 @@ def fill(copy: BinaryIO, original: BinaryIO, size: int) -> None:
     while block := original.read(BLOCK_BYTES):
         copy.write(block)
     copy.flush()
+
+
+def rename_over(path: bytes, target: bytes, *files: BinaryIO) -> None:
+    """Put the file `path` into the place of `target` in one step.
+
+    On Windows, which renames no open file and replaces none, `files` are closed before.
+
+    Raises
+    ------
+    OSError
+        It cannot be done; `target` is as it was.
+    """
+    if sys.platform == "win32":
+        for file in files:
+            file.close()
+    os.replace(path, target)
 
 
 def sweep(folder: bytes) -> list[bytes]:

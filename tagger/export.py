@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from tagger.copies import copy_beside
+from tagger.copies import copy_beside, rename_over
 from tagger.errors import ListError
 from tagger.files import explain
 from tagger.store.rows import TrackRow
@@ -153,7 +153,7 @@ def write_file(path: bytes, lines: Iterable[bytes]) -> None:
             if hasattr(os, "fchmod"):
                 os.fchmod(file.fileno(), _mode(target))
             os.fsync(file.fileno())
-            os.replace(copy, target)
+            rename_over(copy, target, file)
     except OSError as error:
         raise ListError(f"{display(path)}: cannot be written: {explain(error)}.") from error
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from tagger.copies import copy_beside, fill, is_copy_name, sweep
+from tagger.copies import copy_beside, fill, is_copy_name, rename_over, sweep
 from tagger.errors import ChangedMeanwhileError, RefusedError
 from tagger.files import open_regular, os_failure
 from tagger.formats.digest import digest_of
@@ -127,13 +127,13 @@ def write_genre(
                 step("edited")
                 _verify(path, copy, edit, others=others, sound=sound)
                 step("verified")
-                _take_over(path, original, copy, before, preserve_mtime=preserve_mtime)
+                _take_over(path, name, original, copy, before, preserve_mtime=preserve_mtime)
                 os.fsync(copy.fileno())
                 step("fsynced")
                 after = os.fstat(copy.fileno())
                 if os.path.realpath(path) != target or not _same(before, os.lstat(target)):
                     raise _changed(path, "it was changed while its copy was edited")
-                os.replace(name, target)
+                rename_over(name, target, original, copy)
                 _sync_folder(os.path.dirname(target))
                 step("replaced")
             return Written(after.st_size, after.st_mtime_ns, sound)
@@ -184,8 +184,9 @@ def _verify(path: bytes, copy: BinaryIO, edit: TagEdit, *, others: bytes, sound:
 
 
 def _take_over(
-    path: bytes, original: BinaryIO, copy: BinaryIO, before: os.stat_result, *, preserve_mtime: bool
-) -> None:
+    path: bytes, name: bytes, original: BinaryIO, copy: BinaryIO, before: os.stat_result, *,
+    preserve_mtime: bool,
+) -> None:  # fmt: skip
     """Give the copy what belongs to the original. The order matters: chown clears bits of the mode."""
     fd = copy.fileno()
     now = os.fstat(fd)
@@ -201,7 +202,8 @@ def _take_over(
     if hasattr(os, "listxattr"):
         _copy_xattrs(original.fileno(), fd)
     if preserve_mtime:
-        os.utime(fd, ns=(before.st_atime_ns, before.st_mtime_ns))
+        place = fd if os.utime in os.supports_fd else name
+        os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def _copy_xattrs(source: int, target: int) -> None:

@@ -26,6 +26,7 @@ from tagger.errors import ConfigError, TagError
 from tagger.files import explain, open_regular
 from tagger.formats.sniff import by_content, by_suffix
 from tagger.ignore import Rules, parse_rules
+from tagger.places import is_inside
 from tagger.tracks import Track, display
 
 IGNORE_FILE = b".taggerignore"
@@ -238,7 +239,7 @@ class _Walk:
         if self._is_in_a_tree(path) or self._ignores(folder, link.name, is_folder=is_folder):
             return None
         if is_folder:
-            if any(_is_inside(root, path) for root in self.roots):
+            if any(is_inside(root, path) for root in self.roots):
                 return None
             self.trees[path] = link.path
             return folder.inner(link.name, path)
@@ -280,10 +281,6 @@ class _Walk:
 
     def _trouble(self, path: bytes, what: str, error: OSError) -> None:
         self.on_trouble(path, f"{display(path)}: {what}: {explain(error)}.")
-
-
-def _is_inside(path: bytes, folder: bytes) -> bool:
-    return path.startswith(folder.rstrip(b"/") + b"/")
 
 
 def _track(path: bytes, root: bytes, status: os.stat_result) -> Track:

@@ -17,6 +17,7 @@ from tagger.genres import same_genre
 from tagger.job import Report, RunSummary
 from tagger.labels import take_back_label
 from tagger.replace import FileStat
+from tagger.places import prefix
 from tagger.store import Store
 from tagger.store.rows import EditRow, RunState
 from tagger.tags import read_tags
@@ -50,7 +51,7 @@ def edits_to_undo(
     else:
         edits = store.edits_of_run(run_id, state="done")
     if folders:
-        below = tuple(folder.rstrip(b"/") + b"/" for folder in folders)
+        below = tuple(map(prefix, folders))
         edits = [edit for edit in edits if edit.now_at.startswith(below) or edit.now_at in folders]
     if genre is not None:
         edits = [edit for edit in edits if any(same_genre(genre, name) for name in edit.edit.after.values)]

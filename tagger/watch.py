@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tagger.errors import ConfigError, TaggerError
 from tagger.formats.sniff import by_content, by_suffix
+from tagger.places import SEP, is_inside
 from tagger.scan import SERVICE_FOLDERS
 from tagger.store import Store, TrackFilter
 from tagger.tracks import display
@@ -97,8 +98,8 @@ def is_news(store: Store | None, path: bytes, roots: Sequence[bytes]) -> bool:
     roots
         The folders that are watched.
     """
-    inside = next((path[len(root) :] for root in roots if path.startswith(root.rstrip(b"/") + b"/")), b"")
-    parts = inside.strip(b"/").split(b"/")
+    inside = next((path[len(root) :] for root in roots if is_inside(path, root)), b"")
+    parts = inside.strip(SEP).split(SEP)
     if any(part.startswith(b".") or part in SERVICE_FOLDERS for part in parts):
         return False
     row = store.find(path) if store is not None else None

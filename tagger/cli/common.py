@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tagger.places import canonical, is_inside, prefix
 from tagger.tracks import Outcome, display
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def load_settings(config: Path | None, **given: object) -> Config:
 
 def absolute(paths: Iterable[bytes]) -> tuple[bytes, ...]:
     """Full paths with links in the folders resolved: one file has one name in the database."""
-    return tuple(os.path.realpath(path) for path in paths)
+    return tuple(map(canonical, paths))
 
 
 def open_for_reading(settings: Config) -> Store:
@@ -124,6 +125,6 @@ def print_table(
 def shown(path: bytes, roots: Sequence[bytes] = ()) -> str:
     """A path for people: relative to the root it lies under."""
     for root in roots:
-        if path.startswith(root.rstrip(b"/") + b"/"):
-            return display(path[len(root.rstrip(b"/")) + 1 :])
+        if is_inside(path, root):
+            return display(path[len(prefix(root)) :])
     return display(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -68,4 +69,6 @@ def dashboard(port: int, no_browser: bool, allow_write: bool, db: Path | None, c
         click.echo(f"The dashboard is at http://localhost:{port}; Ctrl-C ends it.", err=True)
     sys.stdout.flush()
     command = [sys.executable, "-m", "streamlit", "run", str(package / "app.py"), *arguments]
+    if sys.platform == "win32":  # where it would return at once to the prompt
+        sys.exit(subprocess.call(command))
     os.execv(sys.executable, command)  # Ctrl-C and signals reach it without us in between

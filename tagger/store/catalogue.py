@@ -8,8 +8,9 @@ from abc import ABC
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tagger.errors import StoreError
+from tagger.places import below
 from tagger.store.columns import analysis_fields, arrays_to_blobs, estimate_fields, plain, tag_fields
-from tagger.store.filters import TrackFilter, below
+from tagger.store.filters import TrackFilter
 from tagger.store.journal import Journal
 from tagger.store.rows import PERSONS, LabelSource, TrackRow
 from tagger.tracks import FileTags, GenreEstimate, Heard, Track, display

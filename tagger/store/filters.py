@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from tagger.places import below
 from tagger.store.columns import plain
 from tagger.tracks import Status
 
@@ -64,12 +65,6 @@ class TrackFilter:
 
 
 EVERYTHING = TrackFilter()
-
-
-def below(folder: bytes) -> tuple[bytes, bytes]:
-    """First path below a folder, and the first after all of them: paths sort by their bytes."""
-    stem = folder.rstrip(b"/")
-    return stem + b"/", stem + b"0"  # "0" follows "/"
 
 
 def _text_clause(text: str) -> tuple[str, str]:

@@ -7,9 +7,10 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from tagger.places import below
 from tagger.store import columns, rows
 from tagger.store.connection import explain
-from tagger.store.filters import EVERYTHING, Condition, TrackFilter, below
+from tagger.store.filters import EVERYTHING, Condition, TrackFilter
 from tagger.store.rows import (
     RUN_COLUMNS,
     TRACK_COLUMNS,
