@@ -15,6 +15,7 @@ from dashboards import filters, listening
 from tagger.card import ModelCard, read_card
 from tagger.config import Config, load_config
 from tagger.errors import ModelError, StoreError, TaggerError
+from tagger.heads import Head
 from tagger.model import shipped_model_dir, shipped_models
 from tagger.store import Store
 from tagger.store.rows import TrackRow
@@ -68,10 +69,11 @@ def settings() -> Config:
     return load_config(None, os.environ)
 
 
-def limits(config: Config, card: ModelCard) -> Limits:
-    """The user's own limits, else the model's."""
+def limits(config: Config, card: ModelCard, head: Head | None = None) -> Limits:
+    """The user's own limits, else those of who decides."""
+    decider = card.decision if head is None else head.card
     return Limits(
-        card.decision.threshold if config.threshold is None else config.threshold,
+        decider.threshold if config.threshold is None else config.threshold,
         card.decision.margin if config.margin is None else config.margin,
     )
 

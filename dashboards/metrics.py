@@ -14,6 +14,9 @@ from streamlit.navigation.page import Page
 
 from dashboards import evaluation, frame, modelcharts, queries
 from tagger.card import ModelCard
+from tagger.errors import ModelError
+from tagger.heads import HeadCard
+from tagger.shelf import choices, heads_dir, list_heads
 from tagger.store import Store
 
 
@@ -40,6 +43,7 @@ def page() -> None:
         _strangers(details)
         _training(details)
         _compare(cards)
+        _heads(desk)
 
 
 def as_page() -> Page:
@@ -218,6 +222,42 @@ def _compare(cards: dict[str, tuple[str, ModelCard]]) -> None:
             "calibration error": st.column_config.NumberColumn(format="%.2f"),
         },
     )
+
+
+def _heads(desk: frame.Desk) -> None:
+    """What was learnt from this collection, and how each head fared on its labels when it was."""
+    shelf = heads_dir(desk.config.db)
+    good = [one for one in list_heads(shelf) if isinstance(one, HeadCard)]
+    if not good:
+        return
+    st.subheader("Learnt from your labels")
+    try:
+        used = (choices(shelf) or [""])[-1]
+    except ModelError as error:
+        used = ""
+        st.text(str(error))
+    rows = [
+        {
+            "head": one.head_id,
+            "in use": one.head_id == used,
+            "on": one.base,
+            "labels": sum(one.labels.values()),
+            "genres": len(one.genres),
+            "right": _percent(one.metrics.get("accuracy")),
+            "before it": _percent(one.metrics.get("in_use_accuracy")),
+            "named": _percent(one.metrics.get("coverage")),
+            "of these right": _percent(one.metrics.get("precision")),
+        }
+        for one in good
+    ]
+    shares = ("right", "before it", "named", "of these right")
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        width="content",
+        column_config={name: st.column_config.NumberColumn(format="%.0f %%") for name in shares},
+    )
+    st.caption("On your labelled tracks, each judged while its artist was left out; `tagger models` chooses.")
 
 
 def _percent(share: Any) -> float | None:

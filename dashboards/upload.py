@@ -13,8 +13,9 @@ from streamlit.navigation.page import Page
 
 from dashboards import frame, hearing, listening, pictures, track, trackcharts
 from tagger.card import ModelCard, read_card
-from tagger.decision import decide
 from tagger.errors import AudioError, TaggerError
+from tagger.heads import Head, judge
+from tagger.shelf import chosen_head, heads_dir
 from tagger.tracks import Heard, TrackAnalysis, display
 
 MAX_MB = 100
@@ -41,8 +42,11 @@ def page() -> None:
         config = frame.settings()
         directory = frame.model_directory(config.model)
         card = read_card(directory)
+        head, unfit = chosen_head(heads_dir(config.db), card)
     except TaggerError as error:
         frame.trouble("There is no model to listen with", str(error))
+    if unfit:
+        st.text(unfit)
     files = st.file_uploader(
         f"Up to {MAX_FILES} music files of any kind, each of at most {MAX_MB} MB and {MAX_MINUTES} minutes",
         accept_multiple_files=True,
@@ -60,7 +64,13 @@ def page() -> None:
             if file.file_id not in kept:
                 with st.spinner("Listening …"):
                     kept[file.file_id] = listened(file.getvalue(), str(directory), card)
-            _show(kept[file.file_id], card, frame.limits(config, card), key=f"over time {file.file_id}")
+            _show(
+                kept[file.file_id],
+                card,
+                head,
+                frame.limits(config, card, head),
+                key=f"over time {file.file_id}",
+            )
 
 
 def as_page() -> Page:
@@ -103,13 +113,13 @@ def _sentence(reason: str, path: bytes) -> str:
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
 
 
-def _show(done: Listened, card: ModelCard, limits: frame.Limits, *, key: str) -> None:
+def _show(done: Listened, card: ModelCard, head: Head | None, limits: frame.Limits, *, key: str) -> None:
     if done.heard is None or done.heard.analysis is None or done.sound is None:
         st.error("This file cannot be judged.", icon=":material/error:")
         st.text(done.problem)
         return
     analysis: TrackAnalysis = done.heard.analysis
-    estimate = decide(analysis, card, threshold=limits.threshold, margin=limits.margin)
+    estimate = judge(analysis, card, head, threshold=limits.threshold, margin=limits.margin)
     tags = done.heard.tags
     left, right = st.columns([3, 2], gap="large")
     with left:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from tagger import __version__
 from tagger.errors import StoreError
-from tagger.heads import judge
+from tagger.heads import judge, judge_id
 from tagger.job import Report, RunOptions, RunSummary
 from tagger.model import ModelCard
 from tagger.plan import Plan, plan_edit
@@ -51,8 +51,9 @@ class Run:
         self, store: Store, card: ModelCard, options: RunOptions, report: Report, *, kind: RunKind
     ) -> None:
         self.store, self.card, self.options, self.report, self.kind = store, card, options, report, kind
-        judge_id = card.model_id if options.head is None else f"{card.model_id}+{options.head.key}"
-        self.key = options.policy.key(judge_id) + ("" if options.write else "-scan")
+        self.key = options.policy.key(judge_id(card.model_id, options.head)) + (
+            "" if options.write else "-scan"
+        )
         self.counts: Counter[Status] = Counter()
         self.seen: set[int] = set()
         self.bad_folders: set[bytes] = set()

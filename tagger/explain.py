@@ -17,11 +17,13 @@ from tagger.card import ModelCard
 from tagger.classify import listen
 from tagger.conclude import WRITTEN_AGAIN
 from tagger.config import Config
-from tagger.decision import chunk_probabilities, decide
+from tagger.decision import chunk_probabilities
 from tagger.errors import AudioError
 from tagger.features import FeatureConfig
+from tagger.heads import Head, judge, judge_id
 from tagger.plan import Plan, WritePolicy, plan_edit
 from tagger.replace import FileStat
+from tagger.shelf import chosen_head, heads_dir
 from tagger.store import Store
 from tagger.store.rows import EditRow, LabelRow, TrackRow
 from tagger.tracks import FileTags, GenreEstimate, GenreState, ListenTask, TrackAnalysis, WriteMode
@@ -102,7 +104,8 @@ def explain(
     heard = listen(ListenTask(path, str(model_dir), time_limit_s=config.track_limit))
     if heard.analysis is None or heard.tags is None:
         raise AudioError(heard.reason)
-    estimate = decide(heard.analysis, card, threshold=config.threshold, margin=config.margin)
+    head = chosen_head(heads_dir(config.db), card)[0]
+    estimate = judge(heard.analysis, card, head, threshold=config.threshold, margin=config.margin)
     return Explanation(
         path=path,
         row=row,
@@ -111,7 +114,7 @@ def explain(
         estimate=estimate,
         model_id=card.model_id,
         duration_s=heard.analysis.duration_s,
-        threshold=card.decision.threshold if config.threshold is None else config.threshold,
+        threshold=_threshold(config, card, head),
         margin=card.decision.margin if config.margin is None else config.margin,
         chunks=_chunks(heard.analysis, card),
         plan=plan_edit(heard.tags, estimate, _policy(config), _own(store, row, config)),
@@ -119,6 +122,13 @@ def explain(
         edits=_edits(store, row),
         labels=_labels(store, row),
     )
+
+
+def _threshold(config: Config, card: ModelCard, head: Head | None) -> float:
+    """The user's, else that of who decides."""
+    if config.threshold is not None:
+        return config.threshold
+    return card.decision.threshold if head is None else head.card.threshold
 
 
 def _remembered(
@@ -141,7 +151,8 @@ def _remembered(
     plan = None
     if row.estimate is not None and tags is not None:
         plan = plan_edit(tags, row.estimate, _policy(config), _own(store, row, config))
-    key = _policy(config).key(row.model_id or "")
+    head = None if card is None else chosen_head(heads_dir(config.db), card)[0]
+    key = _policy(config).key(judge_id(row.model_id or "", head))
     settled = row.settings_key == key and row.status not in WRITTEN_AGAIN
     return Explanation(
         path=row.path,
@@ -151,9 +162,7 @@ def _remembered(
         estimate=row.estimate,
         model_id=row.model_id,
         duration_s=row.duration_s,
-        threshold=config.threshold
-        if config.threshold is not None or card is None
-        else card.decision.threshold,
+        threshold=config.threshold if card is None else _threshold(config, card, head),
         margin=config.margin if config.margin is not None or card is None else card.decision.margin,
         chunks=None if analysis is None or card is None else _chunks(analysis, card),
         plan=plan,

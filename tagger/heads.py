@@ -112,6 +112,11 @@ class Head:
         return distance(self.standardised(embedding), self.memory)
 
 
+def judge_id(model_id: str, head: Head | None) -> str:
+    """Who decides: part of the key under which a decision is remembered."""
+    return model_id if head is None else f"{model_id}+{head.key}"
+
+
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows that sum to 1."""
     e = np.exp(logits - logits.max(axis=1, keepdims=True))
