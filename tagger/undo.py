@@ -16,8 +16,8 @@ from tagger.errors import StoreError, TagError
 from tagger.genres import same_genre
 from tagger.job import Report, RunSummary
 from tagger.labels import take_back_label
-from tagger.replace import FileStat
 from tagger.places import prefix
+from tagger.replace import FileStat
 from tagger.store import Store
 from tagger.store.rows import EditRow, RunState
 from tagger.tags import read_tags

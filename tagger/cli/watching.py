@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tagger.config import Config
 
+NO_LIMIT_S = 31 * 86_400.0
 AGAIN_S = 30.0
 """How long to wait for another run that holds the lock."""
 
@@ -60,7 +61,8 @@ def watch(settle: str, poll: bool, paths: tuple[bytes, ...], **options: Any) -> 
     poll = poll or any(map(on_network, roots))
 
     def run() -> None:
-        _patiently(lambda: work("run_batch", write=True, paths=roots, **options))
+        # The limit of the configuration is for runs that come again by the clock: here nobody does the rest.
+        _patiently(lambda: work("run_batch", write=True, paths=roots, time_limit=NO_LIMIT_S, **options))
 
     for changed in settled(roots, settle_s=settle_s, poll=poll):
         if not changed:  # the watch has begun: what is new since the last run comes first
