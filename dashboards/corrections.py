@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tagger.atlas import make_map
 from tagger.config import Config
 from tagger.correct import Correction, correct_tracks
 from tagger.errors import StoreError
@@ -44,6 +45,20 @@ def correct(config: Config, track_id: int, label: str, *, into_file: bool) -> Ou
             raise StoreError("This track is not in the database any more.")
         correct_tracks(store, [Correction(row, (label,))], config, into_files=into_file, tell=told.outcome)
     return told.outcomes[0]
+
+
+def draw_map(config: Config) -> None:
+    """Compute the map of the library and store it.
+
+    Raises
+    ------
+    LockedError
+        A run is going on.
+    StoreError
+        The database cannot be written, or nothing was heard yet.
+    """
+    with _writable(config.db) as store:
+        make_map(store)
 
 
 def take_back(config: Config, edit_id: int) -> Outcome:

@@ -52,8 +52,9 @@ MET_ONLY_IN: dict[str, tuple[str, ...]] = {
 
 MAY_IMPORT = {
     "training": "audio card classify decision errors features genres model pooling reference tracks",
-    "dashboards": "audio card classify config correct decision errors explain export features files genres "
-    "heads shelf job labels learn model pool replace review schedule similar store tags tracks undo writing",
+    "dashboards": "atlas audio card classify config correct decision errors explain export features "
+    "files genres heads job labels learn model pool replace review schedule shelf similar "
+    "store tags tracks undo writing",
 }
 """Modules of `tagger` that the other packages use."""
 

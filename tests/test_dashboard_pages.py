@@ -18,6 +18,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboards import evaluation, frame, modelcharts
+from tagger.atlas import make_map
 from tagger.model import shipped_model_dir
 from tagger.store import Store
 from tagger.tracks import Status
@@ -321,7 +322,15 @@ def test_a_genre_that_no_file_can_hold_is_not_taken(db: Path) -> None:
 # --- the other pages ---
 
 
-def test_map_and_model_and_runs(db: Path) -> None:
+def test_map_and_model_and_runs(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_page("map")
+    assert "not computed yet" in texts(app) and not app.get("vega_lite_chart")
+    assert "Compute it now" not in [b.label for b in app.button]
+    monkeypatch.setenv(frame.WRITE_VARIABLE, "1")
+    app = open_page("map")
+    next(b for b in app.button if b.label == "Compute it now").click().run()
+    assert not app.exception and "heard since" not in texts(app)
+    monkeypatch.delenv(frame.WRITE_VARIABLE)
     app = open_page("map")
     assert "60 tracks" in texts(app)
     runs = open_page("runs")
@@ -417,6 +426,8 @@ def test_signs_of_markdown_are_escaped() -> None:
 def test_a_page_over_200_000_tracks_is_quick(tmp_path: Path) -> None:
     """Under 2 s of processor time for the first look, caches empty."""
     make_large_database(tmp_path / "tagger.db", 200_000)
+    with Store.open(tmp_path / "tagger.db") as store:
+        make_map(store)
     spent = {}
     open_page("metrics")  # what is imported and compiled once is not counted
     for page, query in (

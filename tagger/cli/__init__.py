@@ -48,6 +48,7 @@ for _command in (
     exporting.export,
     exploring.review,
     exploring.similar,
+    exploring.make_map,
     explaining.explain,
     mending.undo,
     mending.verify,

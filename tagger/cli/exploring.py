@@ -1,4 +1,4 @@
-"""The commands that explore what is remembered: review, similar."""
+"""The commands that explore what is remembered: review, similar, map."""
 
 from __future__ import annotations
 
@@ -145,6 +145,36 @@ def similar(
     if m3u8 is not None:
         click.echo(f"{tracks(len(rows) - len(left_out))} in {display(m3u8)}", err=True)
     sys.exit(1 if left_out else 0)
+
+
+@click.command("map")
+@JSON
+@settings_options
+def make_map(as_json: bool, db: Path | None, config: Path | None) -> None:
+    """Compute the map of the library that the dashboard draws: near means alike to the model.
+
+    Example: tagger map
+    """
+    from tagger.atlas import make_map as compute
+    from tagger.errors import StoreError
+    from tagger.job import run_lock
+    from tagger.store import Store
+
+    settings = load_settings(config, db=db)
+    if not settings.db.exists():
+        raise StoreError(f"There is no database at {settings.db} yet; `tagger run FOLDER` makes it.")
+    with run_lock(settings.db), Store.open(settings.db) as store:
+        state = compute(store)
+    if as_json:
+        line = {"tracks": state.n_tracks, "model": state.model_id, "left_out": state.n_skipped}
+        click.echo(json.dumps(line))
+        return
+    click.echo(
+        f"{tracks(state.n_tracks)} mapped as {state.model_id} hears them; see the dashboard's page Map."
+    )
+    if state.n_skipped:
+        why = "heard by another version of the program: tagger run --stale"
+        click.echo(f"{tracks(state.n_skipped)} left out: {why}.", err=True)
 
 
 def _sound_of(

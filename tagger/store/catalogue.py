@@ -232,6 +232,19 @@ class Catalogue(Journal, ABC):
             for genre in genres:
                 self.add_label(track_id, genre, source)
 
+    def save_map(
+        self, model_id: str, points: Iterable[tuple[int, float, float]], *, n_skipped: int, made_ns: int
+    ) -> None:
+        """Keep a map of the library in the place of the former one; `points` are track, x and y."""
+        with self.transaction():
+            self._conn.execute("DELETE FROM map_points")
+            self._conn.executemany("INSERT INTO map_points (track_id, x, y) VALUES (?, ?, ?)", points)
+            self._conn.execute(
+                "INSERT OR REPLACE INTO maps (id, model_id, made_ns, n_tracks, n_skipped) "
+                "SELECT 1, ?, ?, count(*), ? FROM map_points",
+                (model_id, made_ns, n_skipped),
+            )
+
     def add_label(self, track_id: int, genre: str, source: LabelSource) -> None:
         """Record a genre that a person, an import or the file's own tags give a track."""
         with self.transaction():

@@ -21,7 +21,7 @@ _MAPS: tuple[str, ...] = (
     ) STRICT""",
 )
 
-# Of a file that was forgotten, only the bytes of its path are left: in hexadecimal, where they may be no text.
+# Of a file that was forgotten only the bytes of its path are left: in hexadecimal where they may be no text.
 _VIEWS: tuple[str, ...] = (
     """CREATE VIEW library AS SELECT
         tracks.id, display AS path, title, artist, album, year,

@@ -74,6 +74,7 @@ def site(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
     home = tmp_path_factory.mktemp("home")
     site = Site("", music, home)
     site.tagger("run", "--quiet", "--jobs", "2", str(music))
+    site.tagger("map")
     with running(home, "--allow-write") as (port, _process):
         yield Site(f"http://localhost:{port}", music, home)
 
