@@ -101,8 +101,13 @@ def teach(
     Raises
     ------
     ModelError
-        The lessons are too few to learn from.
+        The lessons are too few to learn from, or there is no reference to keep the base model's genres by.
     """
+    if reference is None and not only_mine:
+        raise ModelError(
+            f"{card.model_id} comes without a reference of the music it learnt from, so a head cannot keep "
+            "its genres: learn yours alone with --only-mine."
+        )
     mine = list(dict.fromkeys(lessons.genre))
     kept = [] if only_mine or reference is None else list(card.genres)
     if kept and lessons.embedding.shape[1:] != (reference.embedding.shape[1],):  # type: ignore[union-attr]

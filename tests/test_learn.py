@@ -16,7 +16,9 @@ from tagger.errors import ModelError
 from tagger.heads import STALE, Head, distance, judge
 from tagger.learn import Examples, fit, folds, learn, named_out_of_fold, precision_threshold
 from tagger.lessons import Lessons
-from tagger.reference import Reference
+from tagger.model import load_model, shipped_model_dir, shipped_models
+from tagger.pooling import pooled_dims
+from tagger.reference import REFERENCE_FILE, Reference, read_reference
 from tagger.teach import Report, teach
 from tagger.tracks import TrackAnalysis
 from tests.heads_made import base, sounds
@@ -184,6 +186,27 @@ def test_one_artist_or_one_genre_is_too_little(gtzan: tuple[ModelCard, Reference
         teach(lessons_of(card, part), card, reference, None, name="mine", only_mine=True)
 
 
+def test_without_a_reference_the_models_genres_cannot_be_kept(gtzan: tuple[ModelCard, Reference]) -> None:
+    card, reference = gtzan
+    lessons = lessons_of(card, {"Zouk": (sounds(reference, 12, seed=5, strange=2.5), "reggae")})
+    with pytest.raises(ModelError, match="learn yours alone with --only-mine"):
+        teach(lessons, card, None, None, name="mine")
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_shipped_models_come_with_a_reference(name: str) -> None:
+    directory = shipped_model_dir(name)
+    model = load_model(directory)
+    reference = read_reference(directory, model.card)
+    assert reference is not None, f"python -m training reference RECIPE {directory} --data DATA makes it"
+    assert reference.embedding.shape[1] == pooled_dims(model.n_dims)
+    assert set(reference.genre.tolist()) == set(range(len(model.card.genres)))
+    assert len(np.unique(reference.artist)) > 100
+    assert (directory / REFERENCE_FILE).stat().st_size < 400_000
+    right = reference.probabilities.argmax(axis=1) == reference.genre
+    assert right.mean() > 0.7, "it is not what this model says"
+
+
 def heard(embedding: NDArray[np.float32], n_genres: int) -> TrackAnalysis:
     return TrackAnalysis(np.zeros((4, n_genres), np.float16), embedding, 30.0, 30.0)
 
@@ -238,8 +261,6 @@ def test_a_held_out_genre_is_strange_more_often_than_the_known(gtzan: tuple[Mode
 
 
 def test_a_damaged_reference_is_refused(gtzan: tuple[ModelCard, Reference], tmp_path: Path) -> None:
-    from tagger.reference import REFERENCE_FILE, read_reference
-
     card, _ = gtzan
     with pytest.raises(ModelError, match="cannot be read"):
         read_reference(tmp_path, card)

@@ -117,11 +117,17 @@ def examples(rows: Sequence[Heard], genres: tuple[str, ...], n_kept: int, kind: 
     )  # fmt: skip
 
 
+def shuffled(artists: set[int], rng: np.random.Generator) -> list[int]:
+    """In random order, the same for the same generator; the numbers are too large for an array of floats."""
+    ordered = sorted(artists)
+    return [ordered[i] for i in rng.permutation(len(ordered))]
+
+
 def drawn(rows: Sequence[Heard], k: int, rng: np.random.Generator) -> tuple[list[Heard], list[Heard]]:
     """About `k` tracks of some artists, and all tracks of the others."""
     some: list[Heard] = []
     rest: list[Heard] = []
-    for artist in rng.permutation(sorted({row.artist for row in rows})):
+    for artist in shuffled({row.artist for row in rows}, rng):
         theirs = [row for row in rows if row.artist == artist]
         if len(some) < k:
             some += theirs[: k - len(some)]
@@ -182,8 +188,8 @@ def from_scratch(tracks: list[Heard], kind: str, k: int) -> tuple[float, float]:
     scores = []
     for seed in range(2 * REPEATS):
         rng = np.random.default_rng(seed)
-        artists = sorted({row.artist for row in pool_of})
-        half = set(rng.permutation(artists)[: len(artists) // 2].tolist())
+        artists = shuffled({row.artist for row in pool_of}, rng)
+        half = set(artists[: len(artists) // 2])
         learning = [row for row in pool_of if row.artist in half]
         some = [r for g in genres for r in _at_most([row for row in learning if row.genre == g], k, rng)]
         held = [row for row in pool_of if row.artist not in half]
