@@ -227,7 +227,7 @@ def runs(store: Store, *, limit: int = 200) -> pd.DataFrame:
         {
             "id": run.id,
             "kind": run.kind,
-            "state": run.state,
+            "state": run.ended,
             "started": pd.Timestamp(run.started_ns, unit="ns", tz="UTC"),
             "seconds": None if run.ended_ns is None else (run.ended_ns - run.started_ns) / 1e9,
             "tracks_per_s": run.tracks_per_s,

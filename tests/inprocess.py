@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,9 @@ def runner(
     for name, value in environment(tmp_path).items():
         monkeypatch.setenv(name, value)
 
-    def run(*args: object) -> Ran:
+    def run(*args: object, env: Mapping[str, str] | None = None) -> Ran:
+        for name, value in (env or {}).items():
+            monkeypatch.setenv(name, value)
         words = [os.fsdecode(a) if isinstance(a, bytes) else str(a) for a in args]
         monkeypatch.setattr(sys, "argv", ["tagger", *words])
         capfdbinary.readouterr()

@@ -18,7 +18,9 @@ from tagger.config import Config, default_config_path, load, load_config, proble
 from tagger.errors import ConfigError
 from tagger.settings import SETTINGS, parse_duration
 from tagger.tracks import WriteMode
-from tests.conftest import Tagger
+from tests.inprocess import Here, here
+
+__all__ = ["here"]
 
 FULL = """
 paths = ["/music", "~/more"]
@@ -186,7 +188,7 @@ def test_the_file_in_the_default_place_is_read() -> None:
         ("margin = '0.1'", r"margin is '0\.1', but"),
         ("preserve_mtime = 1", "preserve_mtime is 1, but must be true or false"),
         ("hardlinks = true", "hardlinks is True, but must be 'refuse' or 'write'"),
-        ("coverage = 'half'", "coverage is 'half', but must be 'full'"),
+        ("coverage = 'half'", "coverage is 'half', but must be 'full' or a number of segments from 1 to 1000"),
         ("time_limit_s = 60", r"unknown key 'time_limit_s'; it is called 'track_limit' now\.$"),
         ("track_limit = 0.5", r"track_limit is 0\.5, but must be a time such as .*, from 1s to 24h\.$"),
         ("time_limit = '2 fortnights'", "time_limit is '2 fortnights', but must be a time such as '90s'"),
@@ -370,19 +372,19 @@ def test_the_example_of_a_setting_with_a_plain_default_is_that_default() -> None
             assert example == default, key
 
 
-def test_the_commands(tagger: Tagger, tmp_path: Path) -> None:
-    where = Path(tagger("config", "path").out.strip())
+def test_the_commands(here: Here, tmp_path: Path) -> None:
+    where = Path(here("config", "path").out.strip())
     assert where == tmp_path / "config" / "tagger" / "config.toml" and not where.exists()
-    assert "the defaults are in force" in tagger("config", "check").out
-    made = tagger("config", "init")
+    assert "the defaults are in force" in here("config", "check").out
+    made = here("config", "init")
     assert made.code == 0 and where.read_text() == template()
-    assert "Nothing is wrong" in tagger("config", "check").out
+    assert "Nothing is wrong" in here("config", "check").out
     where.write_text('mode = "own"\npaths = ["/none"]\n[library.jazz]\njobs = 3\n')
-    again = tagger("config", "init")
+    again = here("config", "init")
     assert again.code == 2 and "--force" in again.err and where.read_text().startswith("mode")
-    checked = tagger("config", "check")
+    checked = here("config", "check")
     assert checked.code == 0 and "/none is not there now" in checked.err
-    shown = tagger(
+    shown = here(
         "config", "show", "--json", "--library", "jazz", "--db", "x.db", env={"TAGGER_MARGIN": "0.5"}
     )
     values = json.loads(shown.out)
@@ -390,8 +392,8 @@ def test_the_commands(tagger: Tagger, tmp_path: Path) -> None:
     assert values["jobs"] == {"value": 3, "from": f"{where}: [library.jazz]"}
     assert values["margin"] == {"value": 0.5, "from": "TAGGER_MARGIN"}
     assert values["db"]["from"] == "option --db" and values["coverage"]["from"] == "default"
-    assert 'mode            "own"  # ' in tagger("config", "show").out
+    assert 'mode            "own"  # ' in here("config", "show").out
     where.write_text("mdoe = 1\njobs = -1\n")
-    wrong = tagger("config", "check")
+    wrong = here("config", "check")
     assert wrong.code == 2 and "did you mean 'mode'?" in wrong.err and "jobs is -1" in wrong.err
-    assert tagger("config", "init", "--force").code == 0 and tagger("config", "check").code == 0
+    assert here("config", "init", "--force").code == 0 and here("config", "check").code == 0

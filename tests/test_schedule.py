@@ -23,7 +23,9 @@ from tagger.errors import ScheduleError
 from tagger.schedule import KINDS, Job, When, cron, launchd, systemd, windows
 from tagger.schedule.job import DAY_MIN, EVERY_MIN, parse_at, parse_every, write_own
 from tagger.schedule.quoting import cron_command, shell_line, systemd_command
-from tests.conftest import Tagger
+from tests.inprocess import Here, here
+
+__all__ = ["here"]
 
 NASTY = (
     b"plain", b"", b"-n", b"a b", b"it's", b'"q"', b"50% off", b"100%", b"\\", b"\\\\n", b"a\\%b", b"$HOME",
@@ -385,51 +387,51 @@ def test_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- the command
 
 
-def test_the_command_prints_and_changes_nothing(tagger: Tagger, tmp_path: Path) -> None:
+def test_the_command_prints_and_changes_nothing(here: Here, tmp_path: Path) -> None:
     env = {"PATH": "/nowhere", "TAGGER_MODE": "append"}
     for kind in KINDS:
-        ran = tagger("schedule", "--kind", kind, "--at", "02:05", tmp_path / "My Music", env=env)
+        ran = here("schedule", "--kind", kind, "--at", "02:05", tmp_path / "My Music", env=env)
         assert ran.code == 0 and "My Music" in ran.out, ran.err
         assert "nothing was changed" in ran.err and "TAGGER_MODE: set here" in ran.err
     assert not (tmp_path / ".config").exists()
-    assert tagger("schedule", "--show", env=env).out == "Nothing is planned.\n"
-    assert tagger("schedule", "--remove", env=env).out == "Nothing was planned.\n"
-    assert tagger("schedule", env=env).code == 2, "which folder?"
-    assert tagger("schedule", "--at", "25:00", "/x", env=env).code == 2
-    nothing = tagger("schedule", "--install", "/x", env=env)
+    assert here("schedule", "--show", env=env).out == "Nothing is planned.\n"
+    assert here("schedule", "--remove", env=env).out == "Nothing was planned.\n"
+    assert here("schedule", env=env).code == 2, "which folder?"
+    assert here("schedule", "--at", "25:00", "/x", env=env).code == 2
+    nothing = here("schedule", "--install", "/x", env=env)
     assert nothing.code == 3 and "Neither systemd" in nothing.err
 
 
-def test_the_command_installs_shows_and_removes(tagger: Tagger, programs: Path, tmp_path: Path) -> None:
+def test_the_command_installs_shows_and_removes(programs: Path, here: Here, tmp_path: Path) -> None:
     env = {"PATH": str(programs), "TAGGER_DB": str(tmp_path / "my.db")}
-    ran = tagger("schedule", "--install", tmp_path / "a%b", env=env)
+    ran = here("schedule", "--install", tmp_path / "a%b", env=env)
     assert ran.code == 0 and "Added to the crontab" in ran.out and "cron: next " in ran.out, ran.err
     line = (programs / "table").read_text().splitlines()[2]
     assert "\\%" in line and " --db " in line and line.startswith("30 3 * * * nice -n 19 ")
-    assert "Removed" in tagger("schedule", "--remove", env=env).out
+    assert "Removed" in here("schedule", "--remove", env=env).out
     assert not (programs / "table").exists()
 
 
-def test_each_library_has_a_job_of_its_own(tagger: Tagger, programs: Path, tmp_path: Path) -> None:
+def test_each_library_has_a_job_of_its_own(programs: Path, here: Here, tmp_path: Path) -> None:
     settings = tmp_path / "c.toml"
     settings.write_text("[library.jazz]\npaths = ['/jazz']\n[library.pop]\npaths = ['/pop']\n")
     env = {"PATH": str(programs), "TAGGER_CONFIG": str(settings)}
-    assert tagger("schedule", "--install", env=env).code == 2, "no folders without a library"
+    assert here("schedule", "--install", env=env).code == 2, "no folders without a library"
     for library in ("jazz", "pop"):
-        assert tagger("schedule", "--install", "--library", library, env=env).code == 0
-    assert tagger("schedule", "--remove", "--library", "jazz", env=env).code == 0
+        assert here("schedule", "--install", "--library", library, env=env).code == 0
+    assert here("schedule", "--remove", "--library", "jazz", env=env).code == 0
     (line,) = [line for line in (programs / "table").read_text().splitlines() if not line.startswith("#")]
     assert f"--config {settings}" in line and line.endswith(" --library pop")
-    assert tagger("schedule", "--library", "jaz", env=env).code == 2
+    assert here("schedule", "--library", "jaz", env=env).code == 2
 
 
-def test_another_run_is_no_trouble_to_a_quiet_one(tagger: Tagger, tmp_path: Path) -> None:
+def test_another_run_is_no_trouble_to_a_quiet_one(here: Here, tmp_path: Path) -> None:
     from tagger.job import run_lock
 
     log = tmp_path / "log" / "tagger.log"
     with run_lock(tmp_path / "data" / "tagger.db"):
-        quiet = tagger("run", "--quiet", "--log", log, tmp_path)
-        loud = tagger("run", tmp_path)
+        quiet = here("run", "--quiet", "--log", log, tmp_path)
+        loud = here("run", tmp_path)
     assert (quiet.code, quiet.out, quiet.err) == (75, "", "")
     assert "Another run is using" in log.read_text()
     assert loud.code == 75 and "Another run" in loud.err
