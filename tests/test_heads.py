@@ -175,3 +175,22 @@ def test_a_head_decides_without_listening_and_is_taken_back(tmp_path: Path, tagg
     }
     assert tagger("models", "remove", "mine@1").code == 0
     assert tagger("models", "use", "mine").code == 3
+
+
+def test_an_embedding_of_an_earlier_version_is_made_again_on_request(tmp_path: Path, tagger: Tagger) -> None:
+    music = tmp_path / "music"
+    music.mkdir()
+    media.make(music / "a.flac", "flac", seconds=6, tags={"artist": "Someone"})
+    scan = ("scan", "--model", "gtzan", "--jobs", 1, music)
+    assert tagger(*scan).code == 0
+    db = tmp_path / "data" / "tagger.db"
+    with Store.open(db) as store:
+        store._conn.execute("UPDATE analyses SET embedding = substr(embedding, 1, 384)")
+    save_head(heads_dir(db), head_that_says("Zouk", CARD, 240))
+    assert tagger("models", "use", "mine@1").code == 0
+    (line,) = tagger("write", "--model", "gtzan", "--json").lines
+    assert (line["status"], line["genre"]) == ("uncertain", None)
+    assert "`tagger run --stale` listens again" in line["reason"]
+    assert tagger(*scan, "--stale").code == 0
+    (line,) = tagger("write", "--model", "gtzan", "--json").lines
+    assert (line["status"], line["genre"]) == ("tagged", "Zouk")

@@ -129,6 +129,7 @@ def doctor(db: Path | None, config: Path | None) -> None:
         ("configuration", lambda: _check_config(config)),
         ("audio decoders", _check_decoders),
         ("model", lambda: _check_model(config)),
+        ("head", lambda: _check_head(db, config)),
         ("database", lambda: _check_database(db, config)),
     ]
     n_bad = 0
@@ -183,6 +184,18 @@ def _check_model(config: Path | None) -> str:
     took_ms = 1000 * (time.perf_counter() - started_s)
     sizes = f"{logits.shape[1]} genres, embedding of {embedding.shape[1]}"
     return f"{model.card.model_id}, {sizes}, {took_ms:.0f} ms for 30 s of music"
+
+
+def _check_head(db: Path | None, config: Path | None) -> str:
+    from tagger.errors import ModelError
+    from tagger.model import read_card
+    from tagger.shelf import chosen_head, heads_dir
+
+    settings = load_settings(config, db=db)
+    head, unfit = chosen_head(heads_dir(settings.db), read_card(model_dir(settings.model)))
+    if unfit:
+        raise ModelError(unfit)
+    return "none in use" if head is None else f"{head.card.head_id}: {', '.join(head.card.genres)}"
 
 
 def _check_database(db: Path | None, config: Path | None) -> str:
