@@ -105,17 +105,17 @@ def music(tmp_path: Path) -> Path:
 
 
 def test_a_run_stops_at_its_limit_and_the_next_does_the_rest(
-    tagger: Tagger, music: Path, tmp_path: Path
+    tagger: Tagger, here: Here, music: Path, tmp_path: Path
 ) -> None:
-    first = tagger("run", "--time-limit", "1s", "--max-load", "0.1", "--threshold", "0", "-j", "1", music)
+    first = here("run", "--time-limit", "1s", "--max-load", "0.1", "--threshold", "0", "-j", "1", music)
     assert first.code == 0, first.err
     assert "Stopped at its time limit with 3 tracks still to listen to; the next run goes on" in first.out
-    last = json.loads(tagger("runs", "--json").out)
+    last = json.loads(here("runs", "--json").out)
     assert (last["state"], last["exit_code"]) == ("limited", 0)
-    assert "limited" in tagger("runs").out
+    assert "limited" in here("runs").out
     second = tagger("run", "--threshold", "0", "--margin", "0", "--json", music)
     assert sorted(second.by_name()) == sorted(path.name for path in music.iterdir())
-    assert json.loads(tagger("runs", "--json").out.splitlines()[0])["state"] == "done"
+    assert json.loads(here("runs", "--json").out.splitlines()[0])["state"] == "done"
 
 
 def test_nothing_is_taken_for_missing_by_a_run_that_did_not_get_there(
@@ -147,22 +147,22 @@ def hook(told: Path, then: str = "") -> str:
 
 
 def test_the_command_at_the_end_is_told_the_summary(
-    tagger: Tagger, music: Path, told: Path, tmp_path: Path
+    tagger: Tagger, here: Here, music: Path, told: Path
 ) -> None:
     settings = music.parent / "c.toml"
     settings.write_text(f"on_finish = {hook(told)}\nthreshold = 0.0\nmargin = 0.0\n")
-    before = tree(music)
-    assert tagger("run", "--dry-run", "--config", settings, music).code == 0
-    assert not told.exists() and tree(music) == before, "a dry run calls nobody"
     ran = tagger("run", "--config", settings, music)
     facts = json.loads(told.read_text())
     assert facts["exit_code"] == ran.code == 0 and facts["folders"] == [str(music)]
     assert facts["tracks"] == 3 and facts["counts"].get("tagged", 0) == facts["written"]
     after = tree(music)
+    told.unlink()
+    assert here("run", "--dry-run", "--config", settings, music).code == 0
+    assert not told.exists(), "a dry run calls nobody"
     settings.write_text(f"on_finish = {hook(told, 'print(1/0)')}\nthreshold = 0.0\nmargin = 0.0\n")
-    failing = tagger("run", "--quiet", "--config", settings, music)
+    failing = here("run", "--quiet", "--config", settings, music)
     assert failing.code == 0 and "on_finish" in failing.err and "ZeroDivisionError" in failing.err
-    assert tree(music) == after
+    assert tree(music) == after and json.loads(told.read_text())["tracks"] == 3
 
 
 def test_what_can_go_wrong_with_the_command() -> None:
