@@ -76,7 +76,8 @@ class Run:
         if self.options.dry_run:
             return
         summary = self.summary()
-        state: RunState = "done" if kind is None else "failed"
+        # A stopped run has the exit code of one that has done what it was to do: see RunRow.ended.
+        state: RunState = "failed" if kind else "interrupted" if self.stopped else "done"
         code = summary.exit_code if kind is None else 3
         if kind is KeyboardInterrupt:
             state, code = "interrupted", 130
