@@ -81,8 +81,6 @@ class Run:
         code = summary.exit_code if kind is None else 3
         if kind is KeyboardInterrupt:
             state, code = "interrupted", 130
-        elif kind is None and self.stopped:  # with the exit code of a run that has done what it was to do
-            state = "interrupted"
         counts = {status.value: n for status, n in self.counts.items()}
         speed = self.n_listened / summary.duration_s if self.n_listened else None
         self.store.finish_run(self.run_id, state=state, exit_code=code, counts=counts, tracks_per_s=speed)
