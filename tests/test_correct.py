@@ -12,11 +12,15 @@ import pytest
 from tagger.config import Config
 from tagger.correct import Correction, correct_tracks
 from tagger.errors import ConfigError
+from tagger.job import Told, run_lock
 from tagger.store import Store
 from tagger.tags import read_tags
 from tests import media
 from tests.collections_made import Made, make_database
 from tests.conftest import Tagger, tree
+from tests.inprocess import Here, here
+
+__all__ = ["here"]
 
 
 @pytest.fixture
@@ -80,26 +84,26 @@ def test_files_nobody_has_scanned_are_heard_corrected_and_put_back(
     }, "byte for byte as they were"
 
 
-def test_only_remembered_and_forgotten(library: Path, tmp_path: Path, tagger: Tagger) -> None:
+def test_only_remembered_and_forgotten(library: Path, tmp_path: Path, here: Here) -> None:
     before = tree(library)
     mp3 = library / "mp3.mp3"
-    done = tagger("correct", "--no-write", mp3, "Zouk & Kompa", "--json")
+    done = here("correct", "--no-write", mp3, "Zouk & Kompa", "--json")
     assert done.code == 0 and done.lines[0]["status"] == "kept" and "remembered" in done.lines[0]["reason"]
     assert said(tmp_path) == [("mp3.mp3", "Zouk & Kompa", "user")]
-    assert tagger("correct", "--forget", mp3).code == 0
+    assert here("correct", "--forget", mp3).code == 0
     assert said(tmp_path) == [] and tree(library) == before
-    unknown = tagger("correct", "--forget", library / "flac.flac")
+    unknown = here("correct", "--forget", library / "flac.flac")
     assert unknown.code == 1 and "not in the database" in unknown.err
 
 
 def test_what_cannot_be_corrected_is_named_and_the_rest_is_done(
-    library: Path, tmp_path: Path, tagger: Tagger
+    library: Path, tmp_path: Path, here: Here
 ) -> None:
     (library / "notes.txt").write_text("no music")
     (library / "broken.mp3").write_bytes(b"ID3")
     odd = library / "x"
     shutil.copy(library / "flac.flac", bytes(library) + b"/\xff\n-.flac")
-    done = tagger(
+    done = here(
         "correct", library, odd, library / "notes.txt", library / "broken.mp3",
         bytes(library) + b"/\xff\n-.flac", library / "mp3.mp3", "Jazz",
     )  # fmt: skip
@@ -113,19 +117,27 @@ def test_what_cannot_be_corrected_is_named_and_the_rest_is_done(
 
 @pytest.mark.parametrize("genre", ["Rock/Pop", "", "Jazz,", "17", "x" * 61])
 def test_a_genre_that_cannot_be_written_is_refused_before_anything(
-    library: Path, tmp_path: Path, tagger: Tagger, genre: str
+    library: Path, tmp_path: Path, here: Here, genre: str
 ) -> None:
     before = tree(library)
-    done = tagger("correct", library / "mp3.mp3", genre)
+    done = here("correct", library / "mp3.mp3", genre)
     assert done.code == 2 and "genre" in done.err.lower()
     assert tree(library) == before and not (tmp_path / "data").exists()
 
 
-def test_the_genre_comes_last(library: Path, tagger: Tagger) -> None:
-    done = tagger("correct", library / "mp3.mp3", library / "flac.flac")
+def test_the_genre_comes_last(library: Path, here: Here) -> None:
+    done = here("correct", library / "mp3.mp3", library / "flac.flac")
     assert done.code == 2 and "comes last" in done.err
-    assert tagger("correct", library / "mp3.mp3").code == 2
-    assert tagger("correct").code == 2
+    assert here("correct", library / "mp3.mp3").code == 2
+    assert here("correct").code == 2
+
+
+def test_not_beside_a_run(library: Path, tmp_path: Path, here: Here) -> None:
+    database = tmp_path / "data" / "tagger.db"
+    before = tree(library)
+    with run_lock(database):
+        assert here("correct", library / "mp3.mp3", "Jazz").code == 75
+    assert tree(library) == before
 
 
 def test_a_label_since_then_survives_the_undo(tmp_path: Path) -> None:
@@ -134,7 +146,6 @@ def test_a_label_since_then_survives_the_undo(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "t.db")) as conn, conn:
         conn.execute("UPDATE tracks SET digest = NULL")
     config = Config(db=tmp_path / "t.db", genres={"hiphop": "Rap"})
-    from tagger.job import Told
     from tagger.undo import undo_run
 
     with Store.open(tmp_path / "t.db") as store:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tagger import explain
@@ -16,7 +16,6 @@ from tagger.store import Store
 from tagger.tracks import GenreState, TagEdit
 from tests import media
 from tests.collections_made import make_database, some_tracks
-from tests.conftest import Tagger
 from tests.inprocess import Here, here
 
 __all__ = ["here"]
@@ -25,17 +24,17 @@ ANY = ("--threshold", "0", "--margin", "0")
 
 
 def test_a_track_that_was_heard_written_corrected_and_put_back(
-    made_library: Path, tmp_path: Path, tagger: Tagger, here: Here, monkeypatch: pytest.MonkeyPatch
+    made_library: Path, tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "music"
     folder.mkdir()
     path = folder / "flac.flac"
     shutil.copy(made_library / "flac.flac", path)
-    unknown = tagger("explain", path, "--json").lines[0]
+    unknown = here("explain", path, "--json").lines[0]
     assert not unknown["remembered"] and unknown["genres"] and unknown["history"] == []
     assert not (tmp_path / "data").exists(), "nothing is remembered of it"
 
-    assert tagger("run", *ANY, folder).code == 0
+    assert here("run", *ANY, folder).code == 0
     monkeypatch.setattr(explain, "listen", lambda _task: pytest.fail("it was listened to"))
     known = here("explain", path, "--json").lines[0]
     assert (
@@ -86,14 +85,15 @@ def test_settled_and_gone_and_failed(tmp_path: Path, here: Here) -> None:
     assert here("explain", not_music).code == 3
 
 
-def test_a_changed_file_is_heard_anew(tmp_path: Path, tagger: Tagger) -> None:
+def test_a_changed_file_is_heard_anew(tmp_path: Path, here: Here) -> None:
     path = Path(media.make(tmp_path / "a.flac", "flac", seconds=5).decode())
-    assert tagger("scan", path).code == 0
+    assert here("scan", path).code == 0
     media.make(path, "flac", seconds=9, seed=5)
-    found = tagger("explain", path, "--json").lines[0]
+    found = here("explain", path, "--json").lines[0]
     assert not found["remembered"] and found["duration_s"] == pytest.approx(9, abs=0.1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=300), st.integers(1, 60))
 def test_a_line_of_signs(values: list[float], n: int) -> None:
     n = min(n, len(values))

@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tagger.config import Config
@@ -47,12 +47,14 @@ def rows(db: Path) -> list[TrackRow]:
 # --- CSV ---
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_a_cell_is_no_formula_and_comes_back(text: str) -> None:
     assert not cell(text).startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
     assert uncell(cell(text)) == text
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=2, max_size=5))
 def test_a_line_of_csv_comes_back(values: list[str]) -> None:
     (found,) = csv.reader(io.StringIO(csv_line(values).decode(), newline=""))
@@ -79,6 +81,7 @@ def test_csv_goes_out_is_filled_in_and_comes_back(db: Path, here: Here, tmp_path
     assert sum(line["reason"] == "was said before" for line in repeated) == 2
 
 
+@settings(deadline=None)
 @given(
     odd=st.lists(st.binary(min_size=1, max_size=12).filter(lambda name: not {0, 47} & set(name)), unique=True)
 )
@@ -179,6 +182,7 @@ names = st.binary(min_size=1, max_size=20).filter(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(names, min_size=1, max_size=4), max_size=5), st.lists(names, max_size=3))
 def test_every_path_of_a_playlist_is_the_very_path(ways: list[list[bytes]], folder: list[bytes]) -> None:
     paths = [b"/" + b"/".join(way) for way in ways]

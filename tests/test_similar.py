@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tagger.review import worklist
@@ -17,7 +17,6 @@ from tagger.similar import load_embeddings, nearest
 from tagger.store import Store
 from tests import media
 from tests.collections_made import GENRES, MODEL_ID, make_database, make_large_database, some_tracks
-from tests.conftest import Tagger
 from tests.inprocess import Here, here
 from tests.test_export import parsed
 
@@ -32,6 +31,7 @@ def db(tmp_path: Path) -> Path:
     return path
 
 
+@settings(deadline=None)
 @given(st.integers(2, 60), st.integers(1, 70), st.integers(0, 5))
 def test_the_nearest_are_those_of_a_plain_search(n: int, k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -91,18 +91,18 @@ def test_copies_and_what_another_version_heard_are_left_out(db: Path, here: Here
     assert "1 track left out: heard by another version" in done.err
 
 
-def test_a_file_nobody_scanned_is_listened_to(tmp_path: Path, tagger: Tagger) -> None:
+def test_a_file_nobody_scanned_is_listened_to(tmp_path: Path, here: Here) -> None:
     folder = tmp_path / "music"
     folder.mkdir()
     for name, signal in (("a", "noise"), ("b", "noise"), ("c", "music")):
         media.make(folder / f"{name}.flac", "flac", seconds=8, signal=signal, seed=ord(name))
     outside = media.make(tmp_path / "d.flac", "flac", seconds=8, signal="noise", seed=99)
-    assert tagger("scan", folder).code == 0
-    done = tagger("similar", outside, "--json")
+    assert here("scan", folder).code == 0
+    done = here("similar", outside, "--json")
     assert done.code == 0, done.err
     paths = [Path(line["path"]).name for line in done.lines]
     assert set(paths) <= {"a.flac", "b.flac", "c.flac"} and paths[0] in ("a.flac", "b.flac")
-    assert len(tagger("ls", "--json").lines) == 3, "it was not remembered"
+    assert len(here("ls", "--json").lines) == 3, "it was not remembered"
 
 
 def test_similar_is_quick_in_a_large_library(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def _show(found: Explanation, settings: Config) -> None:
         source = "as the database remembers" if found.remembered else "listened to just now"
         click.echo(f"What {found.model_id} heard ({source}):")
         for genre, p in list(estimate.probabilities.items())[:_SHOWN]:
-            click.echo(f"  {genre[:16]:16} {p:5.2f} {'#' * round(40 * p)}")
+            click.echo(f"  {genre[:16]:16} {p:5.2f} {'#' * round(40 * p)}".rstrip())
         if found.chunks is not None and len(found.chunks.starts_s) > 1:
             _show_chunks(found.chunks, list(estimate.probabilities)[:_SHOWN], found.duration_s or 0.0)
         click.echo()
