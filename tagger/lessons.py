@@ -160,7 +160,7 @@ def _why_not(genre: str, n_tracks: int, n_artists: int, min_tracks: int) -> str:
         return problem
     if n_tracks < min_tracks:
         return f"fewer than {min_tracks} tracks"
-    return "all by one artist" if n_artists < 2 else ""
+    return "all by one artist, or nameless in one folder" if n_artists < 2 else ""
 
 
 def _said(store: Store) -> dict[int, str]:

@@ -55,7 +55,8 @@ class Report:
     """Mean difference between confidence and share right, over ten equal bins."""
     threshold: float
     coverage: float
-    """Share of the tracks that get a name under a threshold set on other artists, for a precision of 0.90."""
+    """Share of the tracks that get a name: of many, under a threshold set on other artists for a precision of
+    0.90; of few, under the base model's."""
     precision: float | None
     """Share of these that are right; None where none is named."""
     n_old: int
@@ -132,7 +133,8 @@ def teach(
     learnt = learn(examples)
     said = learnt.probabilities[examples.own].argmax(axis=1)
     rival, rival_said = _said_in_use(lessons, card, in_use, genres)
-    report = _report(examples, learnt, rival, rival_said, card.decision.threshold, strict=in_use is None)
+    former = None if in_use is None else sum(in_use.card.labels.values())
+    report = _report(examples, learnt, rival, rival_said, card.decision.threshold, former)
     layer = learnt.layer
     counts = np.bincount(own.genre, minlength=len(genres))
     head = Head(
@@ -208,9 +210,9 @@ def _report(
     rival: str,
     rival_said: NDArray[np.int64],
     base_threshold: float,
-    *,
-    strict: bool,
+    former: int | None,
 ) -> Report:
+    """`former`: how many labels a head in use learnt from, None where the base model decides."""
     own = examples.own
     p, truth, fold = learnt.probabilities[own], examples.genre[own], learnt.fold[own]
     said, confidence = p.argmax(axis=1), p.max(axis=1)
@@ -219,14 +221,17 @@ def _report(
     better, worse = int((right & ~rival_right).sum()), int((rival_right & ~right).sum())
     chance = float(binomtest(better, better + worse, alternative="greater").pvalue) if better + worse else 1.0
     known = learnt.distance[own] <= learnt.farthest
-    named = named_out_of_fold(np.where(known, confidence, 0.0), right, fold) & known
-    threshold = precision_threshold(confidence, right)
-    if len(truth) < LEAST_FOR_THRESHOLD:
-        threshold = base_threshold
-    elif examples.n_kept:  # of the genres that nobody labelled, the base model's threshold knows more
+    few = len(truth) < LEAST_FOR_THRESHOLD
+    threshold, named = base_threshold, known.copy()
+    if not few:
+        threshold = precision_threshold(confidence, right)
+        named &= named_out_of_fold(np.where(known, confidence, 0.0), right, fold)
+    if few or examples.n_kept:  # of the genres that nobody labelled, the base model's threshold knows more
         threshold = max(threshold, base_threshold)
+        named &= confidence >= base_threshold
     old_lost = lost(examples.take(~own), learnt.probabilities[~own].argmax(axis=1))
-    adopt, verdict = _verdict(rival, better, worse, chance, old_lost, strict=strict)
+    more = None if former is None else len(truth) > former
+    adopt, verdict = _verdict(rival, better, worse, chance, old_lost, more)
     genres = tuple(
         GenreScore(
             genre=name,
@@ -266,18 +271,19 @@ def _report(
 
 
 def _verdict(
-    rival: str, better: int, worse: int, chance: float, old_lost: float, *, strict: bool
+    rival: str, better: int, worse: int, chance: float, old_lost: float, more: bool | None
 ) -> tuple[bool, str]:
+    """`more`: it learnt from more labels than the head in use; None where the base model decides."""
     counted = f"{better} tracks right that {rival} gets wrong, {worse} the other way round"
-    if better <= worse and (strict or better < worse):
+    if better < worse or (better == worse and not more):
         return False, f"It does not beat {rival} on your labels: {counted}."
-    if strict and chance >= CHANCE:
+    if more is None and chance >= CHANCE:
         return False, f"It may beat {rival} by chance alone: {counted}. More labels would tell."
     if old_lost > 2 * MOST_LOST:
         return False, f"It takes {old_lost:.0%} of the base model's own music away from its genres."
-    return True, f"It beats {rival} on your labels: {counted}." if better > worse else (
-        f"It is as good as {rival} on your labels: {counted}."
-    )
+    if better > worse:
+        return True, f"It beats {rival} on your labels: {counted}."
+    return True, f"It is as good as {rival} on your labels, and has learnt from more: {counted}."
 
 
 def _calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
