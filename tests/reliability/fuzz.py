@@ -33,6 +33,7 @@ import av
 from tagger.classify import listen
 from tagger.decision import decide
 from tagger.errors import TaggerError
+from tagger.files import ForgivingSource
 from tagger.formats.sniff import by_content
 from tagger.model import ModelCard, read_card, shipped_model_dir
 from tagger.plan import WritePolicy, plan_edit
@@ -295,7 +296,7 @@ def decoded(path: bytes) -> str:
     digest = hashlib.blake2b(digest_size=16)
     with open(path, "rb") as file:  # noqa: PTH123 - bytes
         try:
-            with av.open(file, metadata_errors="ignore") as container:
+            with av.open(ForgivingSource(file), metadata_errors="ignore") as container:
                 for packet in container.demux(container.streams.audio[0]):
                     with suppress(av.FFmpegError):
                         for frame in packet.decode():
