@@ -21,6 +21,7 @@ LEAST_ALIKE = 0.1
 """Below this two tracks are strangers: the cosine of tracks drawn at random is about 0."""
 
 _FLOAT_BYTES = 4
+_BLOCK = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,12 +128,15 @@ def flat(embeddings: Embeddings) -> NDArray[np.float64]:
     n, n_dims = embeddings.vectors.shape
     if n < 2 or n_dims < 2:
         return np.zeros((n, 2))
-    centred = embeddings.vectors.astype(np.float64)
-    centred -= centred.mean(axis=0)
-    # Of the covariance, not of the vectors: it is small however many tracks there are.
-    _, directions = np.linalg.eigh(centred.T @ centred)
+    centre = embeddings.vectors.mean(axis=0, dtype=np.float64)
+    # Of the covariance, which is small however many tracks there are; block by block, for the same reason.
+    covariance = np.zeros((n_dims, n_dims))
+    for start in range(0, n, _BLOCK):
+        block = embeddings.vectors[start : start + _BLOCK] - centre
+        covariance += block.T @ block
+    _, directions = np.linalg.eigh(covariance)
     axes = directions[:, [-1, -2]]
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
-    at = centred @ axes
+    at = embeddings.vectors @ axes.astype(np.float32) - centre @ axes
     spread = np.abs(at).max(axis=0)
     return np.asarray(at / np.where(spread > 0, spread, 1))
