@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import scipy.signal
 from numpy.typing import NDArray
 
 from tagger.card import ModelCard, read_card
@@ -78,3 +79,28 @@ def head_that_says(genre: str, card: ModelCard, n_dims: int, *, name: str = "min
         kept=np.zeros(0, np.int64), memory=np.eye(2, n_dims, dtype=np.float32),
         digests=np.array([b"00"], dtype="S32"), said=np.zeros(1, np.int64),
     )  # fmt: skip
+
+
+def babble(seconds: float, sr: int, *, seed: int) -> NDArray[np.float64]:
+    """Something like speech: buzzing and hissing syllables through three formants, with pauses, mono."""
+    rng = np.random.default_rng(seed)
+    pitch_hz = rng.uniform(90, 220)
+    parts: list[NDArray[np.float64]] = []
+    while sum(map(len, parts)) < seconds * sr:
+        n = int(rng.uniform(0.1, 0.3) * sr)
+        if rng.random() < 0.2:
+            parts.append(np.zeros(n))
+            continue
+        if rng.random() < 0.25:
+            x = np.diff(rng.normal(0, 1, n + 1))
+        else:
+            bend = 1 + 0.15 * np.sin(np.linspace(0, 3, n) * rng.uniform(0.5, 2))
+            cycles = np.floor(np.cumsum(pitch_hz * bend) / sr)
+            x = (np.diff(cycles, prepend=0) > 0) + 0.02 * rng.normal(0, 1, n)
+            for low, high, width_hz in ((300, 800, 80), (900, 2200, 120), (2300, 3200, 180)):
+                r = np.exp(-np.pi * width_hz / sr)
+                turn = 2 * np.pi * rng.uniform(low, high) / sr
+                x = scipy.signal.lfilter([1 - r], [1, -2 * r * np.cos(turn), r * r], x)
+        parts.append(x * np.hanning(n) / np.abs(x).max())
+    y = 0.5 * np.concatenate(parts)[: int(seconds * sr)]
+    return y + 1e-4 * rng.normal(0, 1, len(y))

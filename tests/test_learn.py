@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tagger.card import ModelCard
+from tagger.classify import analyse
 from tagger.errors import ModelError
 from tagger.heads import STALE, Head, distance, judge
 from tagger.learn import Examples, fit, folds, learn, named_out_of_fold, precision_threshold
@@ -21,7 +22,8 @@ from tagger.pooling import pooled_dims
 from tagger.reference import REFERENCE_FILE, Reference, read_reference
 from tagger.teach import Report, teach
 from tagger.tracks import TrackAnalysis
-from tests.heads_made import base, sounds
+from tests import media
+from tests.heads_made import babble, base, sounds
 
 GROUPS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), min_size=1, max_size=80)
 
@@ -223,6 +225,35 @@ def test_what_is_unlike_all_music_learnt_from_gets_no_genre(
     assert estimate.genre is None
     assert "unlike the music that mine@0 was learnt from" in estimate.reason
     assert sum(estimate.probabilities.values()) == pytest.approx(1)
+
+
+def noise_and_talk() -> dict[str, NDArray[np.float64]]:
+    sr, rng = 22050, np.random.default_rng(0)
+    t = np.arange(30 * sr) / sr
+    made = {f"babble {seed}": babble(30, sr, seed=seed) for seed in range(3)}
+    return made | {
+        "noise": 0.1 * rng.normal(0, 1, len(t)),
+        "tone": 0.3 * np.sin(2 * np.pi * 440 * t),
+        "clicks": 0.9 * (np.arange(len(t)) % (sr // 2) == 0),
+    }
+
+
+def test_noise_and_what_is_like_speech_are_nobodys_genre(tmp_path: Path) -> None:
+    """Even where any confidence would do. (Made by code: there is no recorded speech to test with.)"""
+    directory = shipped_model_dir()
+    model = load_model(directory)
+    reference = read_reference(directory, model.card)
+    assert reference is not None
+    lessons = lessons_of(model.card, {"Zouk": (sounds(reference, 20, seed=5, strange=1.0), "reggae")})
+    head, _ = teach(lessons, model.card, reference, None, name="mine")
+    named = set()
+    for name, signal in noise_and_talk().items():
+        path = media.make(tmp_path / "x.wav", "wav", sr=22050, channels=1, signal=signal)
+        estimate = judge(analyse(path, model), model.card, head, threshold=0.0, margin=0.0)
+        if estimate.genre is not None:
+            named.add(name)
+    assert not named & {"noise", "tone", "clicks"}
+    assert len(named) <= 1, named
 
 
 def test_silence_stays_silence(
