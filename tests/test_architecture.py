@@ -35,7 +35,7 @@ MET_ONLY_IN: dict[str, tuple[str, ...]] = {
     "soundfile": ("tagger.audio",),
     "soxr": ("tagger.resample",),
     "sqlite_utils": ("tagger.store",),
-    "sklearn": ("tagger.learn",),
+    "sklearn": (),
     "pathspec": ("tagger.ignore",),
     "platformdirs": ("tagger.config",),
     "watchfiles": ("tagger.watch",),
