@@ -19,7 +19,9 @@ from tagger.export import cell, csv_line, csv_lines, playlist_lines, uncell, wri
 from tagger.intake import match, read_lines
 from tagger.store import Store
 from tagger.store.rows import TrackRow
+from tagger.tags import read_tags
 from tagger.tracks import Status
+from tests import media
 from tests.collections_made import Made, make_database, some_tracks
 from tests.inprocess import Here, here
 
@@ -102,6 +104,29 @@ def test_every_path_is_found_again(odd: list[bytes]) -> None:
         assert all("\\" in line.path for line in refused), "only what is shown with a backslash is in doubt"
         taken = {line.track.path for line in found if line.track is not None and not line.left_out}
         assert len(taken) == len(paths) - len(refused)
+
+
+def test_import_writes_into_files_where_asked(tmp_path: Path, here: Here) -> None:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    song, other = (
+        media.make(folder / name, "flac", seconds=5, seed=len(name)) for name in ("a.flac", "bb.flac")
+    )
+    assert here("scan", folder).code == 0
+    out = tmp_path / "list.csv"
+    assert here("export", "-o", out).code == 0
+    table = list(csv.DictReader(io.StringIO(out.read_text(encoding="utf-8-sig"))))
+    assert [os.fsencode(line["path"]) for line in table] == [song, other]
+    out.write_bytes(csv_line(("path", "genre")) + csv_line((table[0]["path"], "Zouk, hiphop")))
+    before = [Path(os.fsdecode(path)).read_bytes() for path in (song, other)]
+    assert here("import", out, "--dry-run", "--write").code == 0
+    assert [Path(os.fsdecode(path)).read_bytes() for path in (song, other)] == before
+    done = here("import", out, "--write")
+    assert done.code == 0 and "1 track written" in done.out
+    assert read_tags(song).genres == ("Zouk", "Hip-Hop") and read_tags(other).genres == ()
+    assert here("undo", "--yes").code == 0 and read_tags(song).genres == ()
+    with Store.open(tmp_path / "data" / "tagger.db", read_only=True) as store:
+        assert store.said() == {}, "the label goes with the genre"
 
 
 def _lines(text: bytes) -> list:  # type: ignore[type-arg]
