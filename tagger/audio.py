@@ -32,10 +32,7 @@ from tagger.files import ForgivingSource, explain, open_regular, size_of
 from tagger.formats.headers import Claims, discrepancy, read_claims
 from tagger.mixing import BLOCK, Mixer
 from tagger.resample import Resampler
-from tagger.tracks import display
-
-MAX_LISTENED_S = 3 * 3600.0
-"""Of a longer track (a day of radio), the first three hours are analysed."""
+from tagger.tracks import MAX_LISTENED_S, display
 
 _FORMATS = "aac,aiff,ape,asf,dsf,flac,mov,mp3,mpc,mpc8,ogg,tta,w64,wav,wv"  # no playlists to be followed
 _SAFELY = {"format_whitelist": _FORMATS, "protocol_whitelist": "none"}
@@ -60,48 +57,51 @@ class Recording:
     ----------
     container, codec : str
         ffmpeg's names of the container and of the decoder.
-    stated_s : float or None
-        Length by the file's own headers.
+    stated_s, about_s : float or None, float
+        Length by the file's own headers; ffmpeg's guess where they do not say, 0 for no idea.
     decoded_s : float
         Length of what has been decoded so far.
     complete : bool
         False when a limit ended the decoding before the end of the file.
+    name, input, stream, failures : for `tagger.sampling`: PyAV's own, and what they raise.
     """
 
+    failures = _FAILURES
+
     def __init__(self, path: bytes, file: BinaryIO) -> None:
-        self._name = display(path)
-        self.decoded_s = 0.0
+        self.name = display(path)
+        self.decoded_s, self.complete = 0.0, True
         self._resamplers: list[Resampler] = []
-        self.complete = True
         if not size_of(file):
-            raise AudioError(f"{self._name}: the file is empty")
+            raise AudioError(f"{self.name}: the file is empty")
         claims = read_claims(file)
         if claims.cut:
-            raise AudioError(f"{self._name}: the file is cut off: {claims.cut}")
+            raise AudioError(f"{self.name}: the file is cut off: {claims.cut}")
         file.seek(0)
         try:
-            self._input: Any = av.open(ForgivingSource(file), options=_SAFELY, metadata_errors="ignore")
+            self.input: Any = av.open(ForgivingSource(file), options=_SAFELY, metadata_errors="ignore")
         except MemoryError:
             raise
         except _FAILURES as error:
-            raise AudioError(f"{self._name}: {_why(error, 'holds no audio that can be decoded')}") from error
-        self.container = self._input.format.name.split(",")[0]
+            raise AudioError(f"{self.name}: {_why(error, 'holds no audio that can be decoded')}") from error
+        self.container = self.input.format.name.split(",")[0]
         if claims.container == "mp3" != self.container:  # whose tables a tag in front would make wrong
-            raise AudioError(f"{self._name}: is MP3 by its frames, but the decoder finds {self.container}")
-        streams = [s for s in self._input.streams.audio if s.codec_context is not None]
+            raise AudioError(f"{self.name}: is MP3 by its frames, but the decoder finds {self.container}")
+        streams = [s for s in self.input.streams.audio if s.codec_context is not None]
         if not streams:  # pictures only, or a coding nobody but its seller can decode
-            self._input.close()
-            raise AudioError(f"{self._name}: holds no audio in a known coding")
-        self._stream: Any = streams[0]
-        codec = self._stream.codec_context
+            self.input.close()
+            raise AudioError(f"{self.name}: holds no audio in a known coding")
+        self.stream: Any = streams[0]
+        codec = self.stream.codec_context
         codec.thread_count = 1  # the pool has one process a core already
         self.codec: str = codec.name
         if self.codec in _CHECKSUMMED:
             codec.options = {"err_detect": "crccheck+explode"}
         self.stated_s = self._stated_s(claims)
+        self.about_s = self.stated_s or float((self.stream.duration or 0) * (self.stream.time_base or 0))
 
     def _stated_s(self, claims: Claims) -> float | None:
-        stream = self._stream
+        stream = self.stream
         if self.container == "mp3":
             return claims.mp3_s
         if self.container == "ogg" and claims.ogg_end is not None:
@@ -149,7 +149,7 @@ class Recording:
         if filled:
             yield segment[:filled].copy()
         if _TRACE < self.broken_share < _ALL:
-            raise AudioError(f"{self._name}: is damaged: parts of its samples are not numbers")
+            raise AudioError(f"{self.name}: is damaged: parts of its samples are not numbers")
 
     @property
     def broken_share(self) -> float:
@@ -167,19 +167,27 @@ class Recording:
         mixer: Mixer | None = None
         shape: object = None
         for frame in self._frames(deadline):
-            if (now := ((rate := frame.sample_rate), frame.layout.name, frame.format.name)) != shape:
+            if (now := (frame.sample_rate, frame.layout.name, frame.format.name)) != shape:
                 yield from self._drained(mixer)
-                shape = now
-                mixer = Mixer(frame, partial(av.AudioResampler, "flt", "mono", rate, frame_size=BLOCK))
-                self._resamplers.append(Resampler(rate, sr))
+                shape, mixer = now, self.mixer(frame)
+                self.resampler(frame.sample_rate, sr)
             assert mixer is not None
             try:
                 mixed = mixer.feed(frame)
             except _FAILURES as error:
-                raise AudioError(f"{self._name}: {frame.layout.name} cannot be mixed to one") from error
+                raise AudioError(f"{self.name}: {frame.layout.name} cannot be mixed to one") from error
             for block in mixed:
                 yield self._resamplers[-1].feed(block)
         yield from self._drained(mixer)
+
+    def mixer(self, frame: Any) -> Mixer:
+        """What mixes frames like this one."""
+        return Mixer(frame, partial(av.AudioResampler, "flt", "mono", frame.sample_rate, frame_size=BLOCK))
+
+    def resampler(self, rate: int, sr: int) -> Resampler:
+        """A new one, that counts for this recording."""
+        self._resamplers.append(Resampler(rate, sr))
+        return self._resamplers[-1]
 
     def _drained(self, mixer: Mixer | None) -> Iterator[NDArray[np.float32]]:
         """What the present chain still holds."""
@@ -192,10 +200,10 @@ class Recording:
         """Decoded frames as ffmpeg gives them, judged at the end."""
         n_packets = n_bad = n_bytes = n_values = 0
         cut = ""
-        packets = self._input.demux(self._stream)
+        packets = self.input.demux(self.stream)
         while True:
             if deadline is not None and time.monotonic() > deadline:
-                raise TimeLimitError(f"{self._name}: took longer than the time limit")
+                raise TimeLimitError(f"{self.name}: took longer than the time limit")
             try:
                 packet = next(packets, None)
             except MemoryError:
@@ -216,7 +224,7 @@ class Recording:
                 continue
             for frame in frames:
                 if frame.sample_rate not in _RATES_HZ:
-                    raise AudioError(f"{self._name}: states a rate of {frame.sample_rate} samples a second")
+                    raise AudioError(f"{self.name}: states a rate of {frame.sample_rate} samples a second")
                 self.decoded_s += frame.samples / frame.sample_rate
                 n_values += frame.samples * frame.layout.nb_channels
                 yield frame
@@ -230,17 +238,17 @@ class Recording:
         """Raise `AudioError` unless everything was decoded."""
         got, stated = self.decoded_s, self.stated_s
         if not got:
-            raise AudioError(f"{self._name}: holds no sound")
+            raise AudioError(f"{self.name}: holds no sound")
         if cut:
-            raise AudioError(f"{self._name}: cannot be read beyond {got:.1f} s: {cut}")
+            raise AudioError(f"{self.name}: cannot be read beyond {got:.1f} s: {cut}")
         if n_bad > max(3, n_packets / 100):
-            raise AudioError(f"{self._name}: is damaged: {n_bad} of {n_packets} packets cannot be decoded")
+            raise AudioError(f"{self.name}: is damaged: {n_bad} of {n_packets} packets cannot be decoded")
         if stated is not None and (why := discrepancy(self.container, stated_s=stated, decoded_s=got)):
-            raise AudioError(f"{self._name}: is damaged: {why}")
+            raise AudioError(f"{self.name}: is damaged: {why}")
 
     def close(self) -> None:
         """Release the decoder."""
-        self._input.close()
+        self.input.close()
 
 
 @contextmanager
@@ -270,7 +278,7 @@ def open_recording(path: bytes) -> Iterator[Recording]:
 
 
 def available_decoders() -> dict[str, bool]:
-    """The codings of music files in common use, and whether this build of PyAV decodes them."""
+    """The codings of music files, and whether PyAV decodes them."""
     return {name: name in av.codecs_available for name in _CODINGS.split()}
 
 

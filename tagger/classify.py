@@ -9,19 +9,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-from tagger.errors import (
-    AudioError,
-    ChangedMeanwhileError,
-    RefusedError,
-    TagError,
-    TaggerError,
-    TimeLimitError,
-)
+from tagger.errors import AudioError, ChangedMeanwhileError, RefusedError, TagError
+from tagger.failures import explain_failure
 from tagger.files import explain, open_regular
 from tagger.tracks import FileTags, Heard, ListenTask, Status, TrackAnalysis, display
 
@@ -93,7 +87,7 @@ def listen(task: ListenTask) -> Heard:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a decoder must not take the worker with it
-        failure, reason = _explain(task, error)
+        failure, reason = explain_failure(task.path, error)
     if failure is not Status.CHANGED_MEANWHILE and notes.size_bytes and _stat(task.path) != _stat_of(notes):
         failure, analysis = Status.CHANGED_MEANWHILE, None
         reason = f"{display(task.path)}: the file changed while it was being listened to; run again"
@@ -140,30 +134,17 @@ def _listen(task: ListenTask, notes: _Notes) -> TrackAnalysis | None:
     if notes.digest not in task.known_digests:
         with notes.timed("model"):
             model = _model(task.model_dir)
-        analysis = analyse(task.path, model, deadline_s=deadline_s, timed=notes.timed, spent=notes.seconds)
+        analysis = analyse(
+            task.path,
+            model,
+            deadline_s=deadline_s,
+            n_segments=task.n_segments,
+            timed=notes.timed,
+            spent=notes.seconds,
+        )
     if trouble:
         raise trouble
     return analysis
-
-
-def _explain(task: ListenTask, error: BaseException) -> tuple[Status, str]:
-    """The status of a failed file and its sentence."""
-    name = display(task.path)
-    for kind, status in _STATUS.items():
-        if isinstance(error, kind):
-            return status, str(error)
-    if isinstance(error, MemoryError):
-        return Status.UNREADABLE, f"{name}: decoding it takes more memory than a worker may have"
-    return Status.FAILED, f"{name}: {type(error).__name__} while listening, which is a bug: please report it"
-
-
-_STATUS = {
-    AudioError: Status.UNREADABLE,
-    TimeLimitError: Status.TIMED_OUT,
-    RefusedError: Status.REFUSED,
-    ChangedMeanwhileError: Status.CHANGED_MEANWHILE,
-    TaggerError: Status.FAILED,
-}
 
 
 def _stat(path: bytes) -> tuple[int, int] | None:
@@ -194,10 +175,11 @@ def analyse(
     model: Listener,
     *,
     deadline_s: float | None = None,
+    n_segments: int = 0,
     timed: Callable[[str], AbstractContextManager[None]] = _untimed,
     spent: dict[str, float] | None = None,
 ) -> TrackAnalysis:
-    """Listen to one track.
+    """Listen to one track, or to some segments of it.
 
     Parameters
     ----------
@@ -207,6 +189,9 @@ def analyse(
         A loaded model.
     deadline_s : float, optional
         Value of `time.monotonic` after which to give up; none by default.
+    n_segments : int, optional
+        How many of its segments to listen to (see `tagger.sampling`), 0 for all. All are heard too where the
+        file cannot be sampled exactly.
     timed : callable, optional
         Gives the context in which a part (``decode``, ``mel``, ``cnn``) runs, to measure it.
 
@@ -216,9 +201,9 @@ def analyse(
     Returns
     -------
     TrackAnalysis
-        `analysed_s` is the sound that was decoded, `duration_s` that of the whole track: they differ where a
-        limit ended the decoding early (see `tagger.audio`). Silent segments contribute no chunks. The
-        embedding is that of `tagger.pooling.pool`.
+        `analysed_s` is the sound that was heard, `duration_s` that of the whole track: they differ where a
+        limit ended the decoding early (see `tagger.audio`), or only some segments were heard. Silent segments
+        contribute no chunks. The embedding is that of `tagger.pooling.pool`.
 
     Raises
     ------
@@ -228,11 +213,28 @@ def analyse(
         The deadline has passed.
     """
     with timed("decode"):
+        from tagger.sampling import InexactError
+    if n_segments:
+        with suppress(InexactError):
+            return _analyse(path, model, deadline_s, n_segments, timed, spent)
+    return _analyse(path, model, deadline_s, 0, timed, spent)
+
+
+def _analyse(
+    path: bytes,
+    model: Listener,
+    deadline_s: float | None,
+    n_segments: int,
+    timed: Callable[[str], AbstractContextManager[None]],
+    spent: dict[str, float] | None,
+) -> TrackAnalysis:
+    with timed("decode"):
         import numpy as np
 
         from tagger.audio import open_recording
         from tagger.features import chunks, log_mel, normalise
         from tagger.pooling import fluctuation, pool
+        from tagger.sampling import sample
 
     config = model.card.features
     logits: list[NDArray[np.float32]] = []
@@ -241,7 +243,10 @@ def analyse(
     n_samples = 0
     short = silent = False
     with open_recording(path) as recording:
-        segments = recording.segments(config, deadline=deadline_s)
+        if n_segments:
+            segments = sample(recording, config, n_segments, deadline=deadline_s)
+        else:
+            segments = recording.segments(config, deadline=deadline_s)
         while True:
             with timed("decode"):
                 y = next(segments, None)

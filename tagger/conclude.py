@@ -123,11 +123,22 @@ class Run:
             if same and not self._listen_again(row):
                 return None
             if row.id in self.old_embeddings:
-                return ListenTask(track.path, self.options.model_dir, known, self.options.track_limit_s)
+                return self._task(track, known)
+            if same and self._heard_less(row):
+                return self._task(track, known)
             if row.digest and row.model_id == self.card.model_id:
                 known = frozenset({row.digest})
         known |= self.store.digests_for_size(track.size_bytes, self.card.model_id)
-        return ListenTask(track.path, self.options.model_dir, known, self.options.track_limit_s)
+        return self._task(track, known)
+
+    def _task(self, track: Track, known: frozenset[bytes]) -> ListenTask:
+        options = self.options
+        return ListenTask(track.path, options.model_dir, known, options.track_limit_s, options.n_segments)
+
+    def _heard_less(self, row: TrackRow) -> bool:
+        """Whether less of a track was heard than is asked for now, and is to be heard again."""
+        wanted = self.options.wants_more(row.analysed_s, row.duration_s, self.card.features.segment_s)
+        return self.options.stale and wanted
 
     def _listen_again(self, row: TrackRow) -> bool:
         """Whether to listen to a file although it has not changed."""
@@ -137,7 +148,8 @@ class Run:
             # Without a digest it could not even be opened: permission or disk may be back, and nothing shows.
             never_opened = row.status is Status.UNREADABLE and row.digest is None
             return self.options.retry or never_opened or row.status not in NOT_TRIED_AGAIN
-        return self.options.stale and (row.model_id != self.card.model_id or row.id in self.old_embeddings)
+        other = row.model_id != self.card.model_id or row.id in self.old_embeddings
+        return (self.options.stale and other) or self._heard_less(row)
 
     def mark_missing(self) -> None:
         """Mark the tracks that are gone from the folders walked, unless a whole disk seems to be gone."""

@@ -77,7 +77,7 @@ class Config:
     hardlinks: str = "refuse"
     """``"refuse"`` or ``"write"`` files with more than one name."""
     coverage: str = "full"
-    """How much of a track is listened to: one of `tagger.settings.COVERAGES`."""
+    """``"full"``, or how many segments of a track are listened to, as digits."""
     track_limit: float = 600.0
     """Longest time for one track, in seconds."""
     time_limit: float | None = None

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from tagger.errors import LockedError, StoreError
 from tagger.plan import WritePolicy
 from tagger.profile import Profile
-from tagger.tracks import Outcome, Status, display
+from tagger.tracks import MAX_LISTENED_S, Outcome, Status, display
 
 if TYPE_CHECKING:  # whoever only asks for the lock need not wait for numpy
     from tagger.heads import Head
@@ -41,6 +41,8 @@ class RunOptions:
     """For one track."""
     time_limit_s: float | None = None
     """For the run: what is not begun by then is left to the next one."""
+    n_segments: int = 0
+    """How many segments of a track to listen to; 0 for all of them."""
     max_load: float | None = None
     """Begin no track while the load of the machine is above this."""
     preserve_mtime: bool = False
@@ -51,6 +53,13 @@ class RunOptions:
     n_dims: int | None = None
     """Length of the embeddings this program makes; with `stale`, what has another is listened to again."""
 
+    def wants_more(self, analysed_s: float | None, duration_s: float | None, segment_s: int) -> bool:
+        """Whether a track of which so much was heard has clearly more of what this run asks for."""
+        if analysed_s is None or duration_s is None:
+            return False
+        asked_s = self.n_segments * segment_s or MAX_LISTENED_S
+        return analysed_s < min(duration_s, asked_s, MAX_LISTENED_S) - segment_s / 2
+
     def as_json(self) -> dict[str, object]:
         """What the database remembers of it, for people."""
         return {
@@ -59,6 +68,7 @@ class RunOptions:
             "jobs": self.jobs,
             "retry": self.retry,
             "stale": self.stale,
+            "coverage": self.n_segments or "full",
             "head": None if self.head is None else self.head.card.head_id,
         }
 

@@ -18,8 +18,7 @@ from typing import Any
 from tagger.genres import genre_key, name_problem
 from tagger.tracks import WriteMode
 
-COVERAGES = ("full",)
-"""How much of a track is listened to."""
+MAX_SEGMENTS = 1000
 HARDLINKS = ("refuse", "write")
 """What becomes of a file with more than one name: writing gives this name a file of its own."""
 MAX_JOBS = 1024
@@ -64,6 +63,16 @@ def _jobs(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_JOBS:
         raise _wrong(value, f"a whole number from 1 to {MAX_JOBS}, or 0 for all cores")
     return value
+
+
+def _coverage(value: object) -> str:
+    if value == "full":
+        return "full"
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_SEGMENTS:
+        raise _wrong(value, f"'full' or a number of segments from 1 to {MAX_SEGMENTS}")
+    return str(value)
 
 
 def _flag(value: object) -> bool:
@@ -243,7 +252,12 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "hardlinks": Setting(
             _one_of(HARDLINKS), "Files with several names: refuse them, or write.", '"refuse"'
         ),
-        "coverage": Setting(_one_of(COVERAGES), "How much of a track is listened to.", '"full"'),
+        "coverage": Setting(
+            _coverage,
+            "How many 30-second segments of a track to hear, spread over it; or full.",
+            '"full"',
+            _scalar,
+        ),
         "track_limit": Setting(_duration(1.0, 86_400.0), "Longest time for one track.", '"10m"'),
         "time_limit": Setting(
             _duration(1.0, 31 * 86_400.0), "Longest time for a run; the next one goes on from there.", '"2h"'

@@ -17,6 +17,10 @@ if TYPE_CHECKING:  # keep numpy out of `tagger --help`
     from numpy.typing import NDArray
 
 
+MAX_LISTENED_S = 3 * 3600.0
+"""Of a longer track (a day of radio), the first three hours are analysed."""
+
+
 class Status(StrEnum):
     """What became of a track in a run: exactly one of these, always with a reason."""
 
@@ -173,6 +177,8 @@ class ListenTask:
     known_digests: frozenset[bytes] = frozenset()
     """Digests of coded audio already analysed with this model: such a file is not listened to again."""
     time_limit_s: float = 600.0
+    n_segments: int = 0
+    """How many segments of the track to listen to; 0 for all."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

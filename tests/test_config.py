@@ -188,7 +188,7 @@ def test_the_file_in_the_default_place_is_read() -> None:
         ("margin = '0.1'", r"margin is '0\.1', but"),
         ("preserve_mtime = 1", "preserve_mtime is 1, but must be true or false"),
         ("hardlinks = true", "hardlinks is True, but must be 'refuse' or 'write'"),
-        ("coverage = 'half'", "coverage is 'half', but must be 'full'"),
+        ("coverage = 'half'", "coverage is 'half', but must be 'full' or a number of segments from 1"),
         ("time_limit_s = 60", r"unknown key 'time_limit_s'; it is called 'track_limit' now\.$"),
         ("track_limit = 0.5", r"track_limit is 0\.5, but must be a time such as .*, from 1s to 24h\.$"),
         ("time_limit = '2 fortnights'", "time_limit is '2 fortnights', but must be a time such as '90s'"),

@@ -38,9 +38,15 @@ def listen_options(command: F) -> F:
         click.option(
             "--ignore", multiple=True, metavar="PATTERN", help="Leave these out (gitignore syntax)."
         ),
+        click.option(
+            "--coverage",
+            metavar="full|N",
+            help="Hear all of a track (full, the default), or N segments of 30 s spread over it. Tracks "
+            "heard in part are heard again only with --stale.",
+        ),
         click.option("--track-limit", metavar="TIME", help="Longest time for one track (default: 10m)."),
         click.option("--max-load", type=float, metavar="L", help="Wait while the machine's load is above L."),
-        click.option("--stale", is_flag=True, help="Listen again to what another model heard."),
+        click.option("--stale", is_flag=True, help="Hear again what another model heard, or less of it."),
         click.option("--retry", is_flag=True, help="Try again the files that failed before."),
         click.option("--profile", is_flag=True, help="Show where the time went."),
         click.option("--nice", is_flag=True, default=None, help="Least priority for processor and disk."),
@@ -201,6 +207,7 @@ def _locked(
             track_limit_s=settings.track_limit,
             time_limit_s=settings.time_limit,
             max_load=settings.max_load,
+            n_segments=0 if settings.coverage == "full" else int(settings.coverage),
             preserve_mtime=settings.preserve_mtime,
             hardlinks=settings.hardlinks == "write",
             head=head,
