@@ -54,7 +54,7 @@ def edits_to_undo(
         below = tuple(map(prefix, folders))
         edits = [edit for edit in edits if edit.now_at.startswith(below) or edit.now_at in folders]
     if genre is not None:
-        edits = [edit for edit in edits if any(same_genre(genre, name) for name in edit.edit.after.values)]
+        edits = [edit for edit in edits if any(same_genre(genre, name) for name in edit.edit.after.names)]
     return edits
 
 
@@ -148,7 +148,7 @@ def _undo(store: Store, undo_id: int, row: EditRow, *, dry_run: bool, preserve_m
         has = ", ".join(tags.genres) or "no genre"
         reason = f"has {has}, which somebody wrote since"
         return Outcome(path, Status.KEPT, reason, before=tags.genres, after=tags.genres)
-    former = row.edit.before.values
+    former = row.edit.before.names
     done = Outcome(path, Status.TAGGED, "put back", before=tags.genres, after=former)
     if dry_run:
         return done
