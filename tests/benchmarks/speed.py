@@ -10,7 +10,7 @@ from tests.benchmarks.corpus import copies, long_tracks, real_tracks
 from tests.benchmarks.harness import Row, Took, benchmark, in_turns, median_s, ratio, tagger, timed
 
 JOBS = 2
-FLOOR_BAR, TUTORIAL_BAR = 1.35, 5.0
+FLOOR_BAR, TUTORIAL_BAR, SAMPLING_BAR = 1.35, 5.0, 3.0
 BOLD = ("--threshold", "0", "--margin", "0", "--mode", "overwrite")
 """Every file gets a genre: the most that a run can have to do."""
 
@@ -58,6 +58,25 @@ def full(folder: Path, rounds: int) -> list[Row]:
 def _speed(took: dict[str, list[Took]], audio_s: float) -> str:
     wall_s = median_s(took["decode floor"])
     return f"{wall_s:.1f} s, {audio_s / wall_s:.0f} times as fast as it plays"
+
+
+@benchmark("coverage")
+def coverage(folder: Path, rounds: int) -> list[Row]:
+    """Two segments of 4-minute tracks against all of them."""
+    music = folder / "music"
+    files = long_tracks(music)
+    scan = ("scan", "--jobs", JOBS, "--quiet")
+    took = in_turns(
+        {
+            "full": forgetful(folder, *scan, music),
+            "2 segments": forgetful(folder, *scan, "--coverage", 2, music),
+        },
+        rounds,
+    )
+    wall = ratio(took["full"], took["2 segments"])
+    cpu = ratio(took["full"], took["2 segments"], cpu=True)
+    text = f"{wall:.1f} × as fast as full in wall time, {cpu:.1f} × in processor time"
+    return [Row(f"--coverage 2, {len(files)} tracks", text, f"{SAMPLING_BAR:.0f} ×", wall >= SAMPLING_BAR)]
 
 
 @benchmark("tutorial")
