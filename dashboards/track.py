@@ -16,7 +16,7 @@ from tagger import similar
 from tagger.card import ModelCard
 from tagger.decision import chunk_probabilities
 from tagger.errors import TaggerError
-from tagger.explain import chunk_starts
+from tagger.explain import chunk_starts, heard_in_part
 from tagger.features import FeatureConfig
 from tagger.store import Store
 from tagger.store.rows import EditRow, TrackRow
@@ -124,15 +124,18 @@ def _clicked(key: str) -> float:
 
 def over_time(analysis: TrackAnalysis, card: ModelCard, *, key: str) -> None:
     """The genres of a track over its seconds."""
-    starts, exact = chunk_starts(len(analysis.activations), analysis.analysed_s, card.features)
-    data = timeline(
-        chunk_probabilities(analysis, card), card.genres, starts, analysis.analysed_s, card.features
-    )
+    heard_s, features = analysis.analysed_s, card.features
+    starts, exact = chunk_starts(len(analysis.activations), heard_s, features, duration_s=analysis.duration_s)
+    in_part = heard_in_part(heard_s, analysis.duration_s, features)
+    end_s = analysis.duration_s if in_part else heard_s
+    data = timeline(chunk_probabilities(analysis, card), card.genres, starts, end_s, features)
     st.altair_chart(
-        trackcharts.activations(data, analysis.analysed_s), key=key, on_select="rerun", selection_mode="at",
+        trackcharts.activations(data, end_s), key=key, on_select="rerun", selection_mode="at",
         alt="Genres over time",
     )  # fmt: skip
     note = "What the model heard in every 4 seconds. Click to listen from there."
+    if in_part:
+        note += f" It heard {clock(heard_s)} of {clock(end_s)}; between its segments the chart is a guess."
     st.caption(note if exact else f"{note} Silent parts are left out, so the seconds are approximate.")
 
 

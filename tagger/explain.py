@@ -19,14 +19,22 @@ from tagger.conclude import WRITTEN_AGAIN
 from tagger.config import Config
 from tagger.decision import chunk_probabilities
 from tagger.errors import AudioError
-from tagger.features import FeatureConfig
+from tagger.features import FeatureConfig, spread_segments
 from tagger.heads import Head, judge, judge_id
 from tagger.plan import Plan, WritePolicy, plan_edit
 from tagger.replace import FileStat
 from tagger.shelf import chosen_head, heads_dir
 from tagger.store import Store
 from tagger.store.rows import EditRow, LabelRow, TrackRow
-from tagger.tracks import FileTags, GenreEstimate, GenreState, ListenTask, TrackAnalysis, WriteMode
+from tagger.tracks import (
+    MAX_LISTENED_S,
+    FileTags,
+    GenreEstimate,
+    GenreState,
+    ListenTask,
+    TrackAnalysis,
+    WriteMode,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +46,8 @@ class Chunks:
     """(n_chunks,)"""
     exact: bool
     """False where silent parts were left out, so that the seconds are approximate."""
+    in_part: bool
+    """Whether only some segments of the track were listened to."""
     probabilities: NDArray[np.float64]
     """(n_chunks, n_genres), rows sum to 1."""
 
@@ -200,25 +210,37 @@ def _policy(config: Config) -> WritePolicy:
 def _chunks(analysis: TrackAnalysis, card: ModelCard) -> Chunks | None:
     if not len(analysis.activations) or analysis.activations.shape[1] != len(card.genres):
         return None
-    starts, exact = chunk_starts(len(analysis.activations), analysis.analysed_s, card.features)
-    return Chunks(card.genres, starts, exact, chunk_probabilities(analysis, card))
+    starts, exact = chunk_starts(
+        len(analysis.activations), analysis.analysed_s, card.features, duration_s=analysis.duration_s
+    )
+    in_part = heard_in_part(analysis.analysed_s, analysis.duration_s, card.features)
+    return Chunks(card.genres, starts, exact, in_part, chunk_probabilities(analysis, card))
 
 
-def chunk_starts(n_chunks: int, duration_s: float, config: FeatureConfig) -> tuple[NDArray[np.float64], bool]:
+def chunk_starts(
+    n_chunks: int, analysed_s: float, config: FeatureConfig, *, duration_s: float = 0.0
+) -> tuple[NDArray[np.float64], bool]:
     """Where the chunks of a track begin.
+
+    Parameters
+    ----------
+    n_chunks : int
+    analysed_s : float
+        How much was listened to.
+    config : FeatureConfig
+    duration_s : float
+        Of the whole track; where whole segments short of that were heard, they were spread over it.
 
     Returns
     -------
     starts : (n_chunks,) float64
         Seconds.
     exact : bool
-        False where silent segments were left out: the chunks are then spread evenly over the track.
+        False where silent segments were left out: the chunks are then spread evenly over what was heard.
     """
     hop_s = config.chunk_hop_frames * config.hop_length / config.sr
     starts: list[float] = []
-    begin = 0.0
-    while begin < duration_s:
-        length_s = min(float(config.segment_s), duration_s - begin)
+    for begin, length_s in _heard_segments(analysed_s, max(duration_s, analysed_s), config):
         n_frames = 1 + int(length_s * config.sr) // config.hop_length
         n = (
             (n_frames - config.chunk_frames) // config.chunk_hop_frames + 1
@@ -226,9 +248,24 @@ def chunk_starts(n_chunks: int, duration_s: float, config: FeatureConfig) -> tup
             else 0
         )
         starts += [begin + i * hop_s for i in range(n)]
-        begin += config.segment_s
     if len(starts) == n_chunks:
         return np.array(starts), True
     if n_chunks == 1 and not starts:  # shorter than a chunk: padded to one
         return np.zeros(1), True
-    return np.linspace(0, max(duration_s - config.chunk_s, 0), n_chunks), False
+    return np.linspace(0, max(analysed_s - config.chunk_s, 0), n_chunks), False
+
+
+def heard_in_part(analysed_s: float, duration_s: float, config: FeatureConfig) -> bool:
+    """Whether only some segments of a track were listened to (``--coverage N``)."""
+    n, rest = divmod(analysed_s, config.segment_s)
+    return rest == 0 and 0 < n < duration_s // config.segment_s and analysed_s < MAX_LISTENED_S
+
+
+def _heard_segments(analysed_s: float, duration_s: float, config: FeatureConfig) -> list[tuple[float, float]]:
+    """Begin and length of each segment heard, in seconds."""
+    segment_s = float(config.segment_s)
+    if heard_in_part(analysed_s, duration_s, config):
+        places = spread_segments(int(duration_s // segment_s), int(analysed_s // segment_s))
+        return [(place * segment_s, segment_s) for place in places]
+    n = int(np.ceil(analysed_s / segment_s))
+    return [(i * segment_s, min(segment_s, analysed_s - i * segment_s)) for i in range(n)]

@@ -223,3 +223,13 @@ def chunks_from_cache(arrays: NDArray[np.uint8], config: FeatureConfig) -> NDArr
         With the default config and 387 frames, (n, 13, 52, 128).
     """
     return np.stack([chunks(mel, config) for mel in mels_from_cache(arrays)])
+
+
+def spread_segments(n_segments: int, n: int) -> tuple[int, ...]:
+    """Which `n` of a track's segments are heard when not all are: those in the middle of equal parts of it.
+
+    All of them where there are no more than that.
+    """
+    if n >= n_segments:
+        return tuple(range(n_segments))
+    return tuple(int((i + 0.5) * n_segments / n) for i in range(n))

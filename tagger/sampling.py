@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tagger.audio import Recording
 from tagger.errors import TimeLimitError
-from tagger.features import FeatureConfig
+from tagger.features import FeatureConfig, spread_segments
 from tagger.formats.headers import discrepancy
 from tagger.mixing import Mixer
 
@@ -37,16 +37,6 @@ _END_S = 2.0
 
 class InexactError(Exception):
     """The file cannot be sampled exactly. Never leaves the program."""
-
-
-def chosen(n_segments: int, n: int) -> tuple[int, ...]:
-    """Which `n` of a track's segments to hear: in the middle of equal parts of the track.
-
-    All of them where there are no more than that.
-    """
-    if n >= n_segments:
-        return tuple(range(n_segments))
-    return tuple(int((i + 0.5) * n_segments / n) for i in range(n))
 
 
 def sample(
@@ -83,7 +73,7 @@ def sample(
         raise InexactError
     try:
         cutter = _Cutter(recording, config, deadline)
-        for number in chosen(n_whole, n):
+        for number in spread_segments(n_whole, n):
             y = cutter.segment(number)
             recording.decoded_s += config.segment_s
             yield y

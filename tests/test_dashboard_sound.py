@@ -19,7 +19,7 @@ pytest.importorskip("pandas")
 from dashboards import listening, palette, pictures, timeline
 from tagger.classify import analyse
 from tagger.errors import AudioError, RefusedError
-from tagger.explain import chunk_starts
+from tagger.explain import chunk_starts, heard_in_part
 from tagger.features import FeatureConfig, log_mel
 from tagger.store import Store
 from tagger.store.rows import TrackRow
@@ -195,6 +195,15 @@ def test_every_chunk_has_its_second(tmp_path: Path, seconds: float) -> None:
     starts, exact = chunk_starts(len(analysis.activations), analysis.analysed_s, FeatureConfig())
     assert exact and len(starts) == len(analysis.activations)
     assert (np.diff(starts) > 0).all() and starts.max(initial=0) <= max(seconds - 3.9, 0)
+
+
+def test_segments_heard_here_and_there_stand_where_they_are() -> None:
+    config = FeatureConfig()
+    starts, exact = chunk_starts(26, 60.0, config, duration_s=245.0)
+    assert exact and starts[0] == 60 and starts[13] == 180  # the third and the seventh of eight
+    assert heard_in_part(60.0, 245.0, config)
+    assert not heard_in_part(245.0, 245.0, config)
+    assert not heard_in_part(60.0, 60.0, config) and not heard_in_part(60.0, 74.0, config)
 
 
 def test_after_silence_the_seconds_are_a_guess() -> None:

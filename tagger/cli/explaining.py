@@ -144,6 +144,8 @@ def _show_chunks(chunks: Chunks, shown: list[str], duration_s: float) -> None:
         click.echo(f"  {genre[:16]:16}       {bar_line(column, n, signs)}".rstrip())
     end = clock(duration_s)
     click.echo(f"{'':25}0:00{end:>{max(n - 4, len(end) + 1)}}")
+    if chunks.in_part:
+        click.echo("  (Only some segments of the track were listened to: they stand side by side.)")
     if not chunks.exact:
         click.echo("  (Silent parts are left out, so the seconds are approximate.)")
 
@@ -162,7 +164,7 @@ def clock(seconds: float) -> str:
 
 
 def _values(edit: EditRow, which: str) -> str:
-    return ", ".join(getattr(edit.edit, which).values) or "no genre"
+    return ", ".join(getattr(edit.edit, which).names) or "no genre"
 
 
 def _state(edit: EditRow) -> str:
