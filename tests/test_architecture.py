@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent
-PACKAGES = ("tagger", "training", "dashboards")
+PACKAGES = ("tagger", "training", "dashboards", "beetsplug")
 
 MAX_LINES = 300
 
@@ -39,6 +39,7 @@ MET_ONLY_IN: dict[str, tuple[str, ...]] = {
     "pathspec": ("tagger.ignore",),
     "platformdirs": ("tagger.config",),
     "watchfiles": ("tagger.watch",),
+    "beets": (),
     "click": ("tagger.cli",),
     "rich": ("tagger.cli",),
     "tensorflow": (),
@@ -52,6 +53,7 @@ MET_ONLY_IN: dict[str, tuple[str, ...]] = {
 
 MAY_IMPORT = {
     "training": "audio card classify decision errors features genres model pooling reference tracks",
+    "beetsplug": "card classify config configfile errors heads model plan pool shelf tracks",
     "dashboards": "atlas audio card classify config correct decision errors explain export features "
     "files genres heads job labels learn model pool replace review schedule shelf similar "
     "store tags tracks undo writing",

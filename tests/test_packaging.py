@@ -19,7 +19,16 @@ import pytest
 from tests import media
 from tests.conftest import ROOT, environment
 
-BUILT_FROM = ("tagger", "training", "dashboards", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+BUILT_FROM = (
+    "tagger",
+    "training",
+    "dashboards",
+    "beetsplug",
+    "setup.cfg",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+)
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +92,7 @@ def test_the_archives_hold_all_that_is_needed(built: Path) -> None:
         in_archive = {name.partition("/")[2] for name in members.getnames()}
     needed = {
         path.relative_to(ROOT).as_posix()
-        for folder in ("tagger", "dashboards")
+        for folder in ("tagger", "dashboards", "beetsplug")
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
