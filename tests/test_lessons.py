@@ -211,7 +211,7 @@ def test_learn_shows_saves_and_is_used(taught: Path, here: Here) -> None:
 
     listed = here("models")
     assert "mine@1" in listed.out
-    assert "on gtzan@1" in listed.out
+    assert f"on {CARD.model_id}" in listed.out
     assert here("models", "back").code == 0
     again = here("write", "--model", "gtzan", "--dry-run", "--json")
     assert [(line["genre"], line["genres"]) for line in again.lines] == [
@@ -224,7 +224,7 @@ def test_learn_for_programs(taught: Path, here: Here) -> None:
     (line,) = ran.lines
     assert (ran.code, line["head"]) == (0, "mine@1")
     assert line["report"]["accuracy"] > 0.8
-    assert line["report"]["in_use"] == "gtzan@1"
+    assert line["report"]["in_use"] == CARD.model_id
     card = json.loads((heads_dir(taught) / "mine" / "1" / "card.json").read_text())
     assert card["base_sha256"] == CARD.weights.sha256
     assert card["labels"] == {"Zouk": 20}

@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from tagger.errors import TaggerError
 from tagger.features import FeatureConfig, log_mel, mels_from_cache, normalise
 from tagger.model import load_model
+from tagger.reference import read_reference
 from training import augment, evaluate
 from training.__main__ import main
 from training.dataset import NO_GENRE, Clips, DatasetError, artist_folds, concatenate, read_arrays
@@ -125,6 +126,10 @@ def test_two_steps_end_in_a_loadable_bundle(data: Path, tmp_path: Path) -> None:
     honest = details["held_out"]["all"]["chunk_accuracy"]
     assert model.card.metrics["leaky"]["honest_chunk_accuracy"] == honest
     assert model.card.metrics["none_of_these"]["odd"]["n_tracks"] == 3
+
+    n_learnt = 24 - model.card.metrics["held_out"]["all"]["n_tracks"]
+    assert f"{n_learnt} tracks" in call("reference", recipe, bundle, "--data", data)
+    assert read_reference(bundle, load_model(bundle).card) is not None
 
     # a finished run has nothing to resume, and another recipe may not take its checkpoint over
     curve = json.loads((run / "curve.json").read_text(encoding="utf-8"))

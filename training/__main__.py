@@ -197,5 +197,21 @@ def export(
     )
 
 
+@main.command()
+@RECIPE
+@click.argument("directory", metavar="BUNDLE", type=click.Path(path_type=Path))
+@DATA
+def reference(recipe_path: Path, directory: Path, data_dir: Path) -> None:
+    """Add to a BUNDLE what its model says of the music it learnt from, for `tagger learn`.
+
+    Example: python -m training reference training/recipes/gtzan.toml tagger/models/gtzan --data DATA
+    """
+    from training.recipe import read_recipe
+    from training.reference import write_reference
+
+    n_tracks = write_reference(read_recipe(recipe_path), data_dir, directory)
+    click.echo(f"{directory}: {n_tracks} tracks")
+
+
 if __name__ == "__main__":
     main(prog_name="python -m training")
