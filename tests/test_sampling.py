@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tagger.audio import open_recording
 from tagger.classify import analyse
 from tagger.errors import AudioError, TimeLimitError
-from tagger.features import FeatureConfig
+from tagger.features import FeatureConfig, spread_segments
 from tagger.model import load_model, shipped_model_dir
-from tagger.sampling import InexactError, chosen, sample
+from tagger.sampling import InexactError, sample
 from tagger.store import Store
 from tests import media
 from tests.conftest import Tagger
@@ -41,7 +41,7 @@ def of(music: Path, kind: str) -> bytes:
 
 @given(st.integers(1, 500), st.integers(1, 600))
 def test_the_chosen_are_spread_over_the_track(n_segments: int, n: int) -> None:
-    which = chosen(n_segments, n)
+    which = spread_segments(n_segments, n)
     assert len(which) == min(n, n_segments)
     assert list(which) == sorted(set(which))
     assert which[0] >= 0 and which[-1] < n_segments
@@ -52,9 +52,9 @@ def test_the_chosen_are_spread_over_the_track(n_segments: int, n: int) -> None:
 
 
 def test_two_of_eight() -> None:
-    assert chosen(8, 2) == (2, 6)
-    assert chosen(8, 1) == (4,)
-    assert chosen(3, 3) == chosen(3, 9) == (0, 1, 2)
+    assert spread_segments(8, 2) == (2, 6)
+    assert spread_segments(8, 1) == (4,)
+    assert spread_segments(3, 3) == spread_segments(3, 9) == (0, 1, 2)
 
 
 @pytest.mark.parametrize("kind", EXACT)
@@ -65,7 +65,7 @@ def test_a_segment_is_that_of_full_decoding(music: Path, kind: str) -> None:
         some = list(sample(recording, CONFIG, 2))
         assert recording.decoded_s == 60 and not recording.complete
         assert recording.stated_s == pytest.approx(LENGTH_S, abs=0.1)
-    for number, y in zip(chosen(3, 2), some, strict=True):
+    for number, y in zip(spread_segments(3, 2), some, strict=True):
         assert y.shape == (CONFIG.segment_samples,)
         np.testing.assert_allclose(y, full[number], atol=2e-6)
 
@@ -76,7 +76,7 @@ def test_aac_is_at_the_same_place(music: Path) -> None:
         full = list(recording.segments(CONFIG))
     with open_recording(of(music, "m4a-aac")) as recording:
         (y,) = sample(recording, CONFIG, 1)
-    assert np.corrcoef(y, full[chosen(3, 1)[0]])[0, 1] > 0.99
+    assert np.corrcoef(y, full[spread_segments(3, 1)[0]])[0, 1] > 0.99
 
 
 @pytest.mark.parametrize(("kind", "n"), [("tta", 1), ("mp3", 3), ("mp3", 4)])

@@ -284,6 +284,7 @@ def test_text_in_tags_fetches_nothing(
             tags.add(frame(encoding=3, text=[evil]))
         tags.save(song)
     site.tagger("run", "--quiet", "--jobs", "1", str(site.music))
+    site.tagger("map")
     known = ids(site)
     time.sleep(10)  # what is remembered of the database is that old at most
     for page in ("?q=hostile0", f"track?id={known['hostile0.mp3']}", "review", "map", "runs", "track"):
