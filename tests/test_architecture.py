@@ -31,7 +31,7 @@ MET_ONLY_IN: dict[str, tuple[str, ...]] = {
     "distributed": ("tagger.pool",),
     "ai_edge_litert": ("tagger.model",),
     "librosa": ("tagger.features",),
-    "av": ("tagger.audio",),
+    "av": ("tagger.audio", "tagger.streaming"),
     "soundfile": ("tagger.audio",),
     "soxr": ("tagger.resample",),
     "sqlite_utils": ("tagger.store",),
