@@ -24,16 +24,18 @@ from tagger.mixing import BLOCK, Mixer
 from tagger.resample import Resampler
 from tagger.sources import Source
 
-_FORMATS = "aac,aiff,asf,flac,matroska,mov,mp3,mpegts,ogg,tta,w64,wav,wv"  # no playlists to be followed
+_FORMATS = "aac,aiff,asf,flac,matroska,mov,mp3,mpegts,ogg,tta,w64,wav"  # no playlists to be followed
 _OPENING = {
     "format_whitelist": _FORMATS,
     "protocol_whitelist": "none",
-    "probesize": "65536",  # of a live stream the usual 5 MB would be minutes
-    "analyzeduration": "1000000",
+    # Of a live stream the usual megabytes would be minutes: these are a second of MP3.
+    "formatprobesize": "16384",
+    "probesize": "4096",
     "ignore_length": "1",  # a WAV that is still being written states no length, or a wrong one
 }
 _PLAYLISTS = (b"#EXTM3U", b"[playlist]", b"<asx", b"<?xml")
 _PCM = ("u8", "s16le", "s16be", "s24le", "s24be", "s32le", "s32be", "f32le", "f32be")
+_LAYOUTS = {1: "mono", 2: "stereo"}
 _RATES_HZ = range(4000, 400_000)
 _WAIT_S = 0.1
 _FAILURES = (av.FFmpegError, OSError, ValueError)
@@ -200,7 +202,7 @@ def _blocks(feed: _Feed, sr: int, pcm: Pcm | None) -> Iterator[NDArray[np.float3
     options, kind = dict(_OPENING), None
     if pcm:
         kind = options["format_whitelist"] = pcm.format
-        options |= {"sample_rate": str(pcm.rate), "ch_layout": f"{pcm.channels}c"}
+        options |= {"sample_rate": str(pcm.rate), "ch_layout": _LAYOUTS.get(pcm.channels, f"{pcm.channels}c")}
     try:
         container = av.open(feed, format=kind, options=options, metadata_errors="ignore", buffer_size=4096)
     except _FAILURES as error:

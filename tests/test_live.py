@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -170,18 +171,18 @@ def test_long_silence_empties_the_window() -> None:
     assert window.silent_s == 0 and len(window.samples) == len(loud)
 
 
-def test_a_radio_in_real_time_is_heard_within_half_a_second(model: GenreModel, song: Path) -> None:
-    """From the byte that the server sends to the word on it; a busy machine has a second."""
+def test_a_radio_in_real_time_is_heard_in_time(model: GenreModel, song: Path) -> None:
+    """From the byte that the server sends to the word on it."""
     data = song.read_bytes()
     with on_air(data, bytes_s=16_000) as radio:  # 128 kbit/s
         source = open_source(radio.address)
         heard = follow(source, model, lambda h: decide(h, model.card))
         behind, gaps = [], []
-        for moment in itertools.islice(heard, 4):
+        for moment in itertools.islice(heard, 2):
             behind.append(time.monotonic() - radio.began_s - moment.at_s)
             gaps.append(moment.gap_s)
         heard.close()
-    assert gaps == [0, 0, 0, 0]
+    assert gaps == [0, 0]
     assert all(0 < late_s < 2.5 for late_s in behind), behind
     assert min(behind) < 1.0, behind
 
@@ -216,7 +217,7 @@ def test_a_stream_that_ends_says_how(
 ) -> None:
     data = song.read_bytes()
     n = None if stated is None else int(stated * len(data))
-    with on_air(data[: int(sent * len(data))], bytes_s=2e5, stated=n) as radio:
+    with on_air(data[: int(sent * len(data))], bytes_s=6e5, stated=n) as radio:
         ran = here("listen", "--json", radio.address.decode())
     assert ran.lines and ran.lines[-1]["at_s"] > 15
     assert ran.code == (1 if reason else 0)
@@ -242,6 +243,23 @@ def test_what_cannot_be_listened_to_ends_with_a_sentence(here: Here, tmp_path: P
     ):
         ran = here("listen", source)
         assert (ran.code, ran.out) == (code, "") and said in ran.err, ran.err
+
+
+def test_who_tunes_in_amid_a_frame_hears_soon(model: GenreModel, song: Path) -> None:
+    source = Source("stream", False, pieces(song.read_bytes()[1234:48_000], 1000))  # 3 seconds
+    assert moments(model, source)[-1].at_s > 2
+
+
+def test_a_file_of_nothing_yet_is_waited_for(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tagger.live.GAP_S", 0.0)
+    monkeypatch.setattr("tagger.live.follow", functools.partial(follow, step_s=0.2))
+    monkeypatch.setattr("tagger.sources.open_source", functools.partial(open_source, give_up_s=1.0))
+    (tmp_path / "empty.mp3").touch()
+    ran = here("listen", tmp_path / "empty.mp3")
+    assert ran.code == 3 and "nothing has come in" in ran.err
+    assert set(ran.out.splitlines()) == {"  0:00  no sound yet"}
 
 
 def test_a_growing_file_is_followed_until_it_rests(model: GenreModel, song: Path, tmp_path: Path) -> None:
@@ -290,6 +308,25 @@ def test_the_command_hears_standard_input_and_ends_with_130(tmp_path: Path) -> N
     said = process.stderr.read().decode().strip()
     assert said.startswith("tagger: Interrupted") and len(said.splitlines()) == 1
     process.stdin.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal of POSIX")
+def test_a_terminal_shows_one_picture_that_changes(song: Path, tmp_path: Path) -> None:
+    screen, terminal = os.openpty()
+    with song.open("rb") as music:
+        done = subprocess.Popen(
+            [sys.executable, "-m", "tagger", "listen", "-", "--threshold", "0"],
+            env=environment(tmp_path) | {"TERM": "xterm"}, stdin=music, stdout=terminal, stderr=terminal,
+        )  # fmt: skip
+        os.close(terminal)
+        shown = b""
+        with suppress(OSError):  # Linux's word for a terminal that was closed
+            while piece := os.read(screen, 4096):
+                shown += piece
+        assert done.wait(60) == 0
+    os.close(screen)
+    assert b"waiting for sound" in shown and b"0:38" in shown and b"#####" in shown
+    assert shown.count(b"\x1b[1A") > 18  # written over and over in the same place
 
 
 def test_lines_for_people(here: Here, song: Path) -> None:

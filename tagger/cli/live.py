@@ -114,6 +114,8 @@ def _line(moment: Moment) -> str:
 
 def _quiet(moment: Moment) -> str:
     """Why nothing is said of the genre."""
+    if not moment.at_s:
+        return "no sound yet"
     if moment.gap_s:
         return f"nothing has come in for {moment.gap_s:.0f} s"
     return f"silence for {moment.silent_s:.0f} s" if moment.silent_s else "too little sound"
