@@ -7,7 +7,7 @@ the same model and head decide on it. Silence is left out of it, as it is of tra
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,8 +121,8 @@ def follow(
     *,
     pcm: Pcm | None = None,
     step_s: float = STEP_S,
-) -> Iterator[Moment]:
-    """Listen to a source until it ends.
+) -> Generator[Moment, None, None]:
+    """Listen to a source until it ends. To be closed by whoever leaves before: threads are at work.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,14 +81,15 @@ def listen(
             yield moment
 
     try:
-        if as_json:
-            for moment in noted():
-                click.echo(_line(moment))
-        elif sys.stdout.isatty():
-            _show_live(noted(), display(where))
-        else:
-            for moment in noted():
-                click.echo(_sentence(moment))
+        with closing(moments):  # its threads end with it, wherever Ctrl-C comes
+            if as_json:
+                for moment in noted():
+                    click.echo(_line(moment))
+            elif sys.stdout.isatty():
+                _show_live(noted(), display(where))
+            else:
+                for moment in noted():
+                    click.echo(_sentence(moment))
     except AudioError as error:
         if not heard_anything:
             raise
