@@ -146,6 +146,8 @@ def _why(error: Exception) -> str:
         return inner
     if isinstance(inner, TimeoutError):
         return "no answer in time"
+    if untrusted := getattr(inner, "verify_message", ""):  # of a certificate
+        return f"its certificate is not trusted ({untrusted})"
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror.lower()
     return "what the server says is not HTTP"
