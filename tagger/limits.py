@@ -96,7 +96,7 @@ def lower_priority() -> None:
         _idle_class_of_windows()
         return
     with suppress(OSError):
-        os.nice(19)
+        os.setpriority(os.PRIO_PROCESS, 0, 19)
     if sys.platform == "linux" and platform.machine() in _IOPRIO_SET:
         import ctypes
 

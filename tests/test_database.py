@@ -661,5 +661,5 @@ def test_what_was_committed_outlives_a_kill(db: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_was_committed_outlives_forty_kills(db: Path) -> None:
-    check_after_kills(db, 40)
+def test_what_was_committed_outlives_twenty_kills(db: Path) -> None:
+    check_after_kills(db, 20)
