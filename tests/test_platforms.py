@@ -27,7 +27,7 @@ GUARDED_ELSEWHERE = {
     ("tagger.replace", "setxattr"): "_copy_xattrs is called where os has listxattr",
     ("tagger.replace", "listxattr"): "_copy_xattrs is called where os has listxattr",
     ("tagger.export", "umask"): "there on Windows too",
-    ("tagger.limits", "nice"): "behind the return for win32",
+    ("tagger.limits", "setpriority"): "behind the return for win32",
     ("tagger.pool", "pthread_sigmask"): "behind the return where signal has it not",
     ("tagger.limits", "getloadavg"): "behind the return where os has it not",
 }
