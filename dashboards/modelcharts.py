@@ -62,7 +62,7 @@ def confusion(frame: pd.DataFrame) -> Figure:
             title="called",
             axis=alt.Axis(labelAngle=-45, labelOverlap=False, orient="top"),
         ),
-        y=alt.Y("reference:N", sort=genres, title="is", axis=alt.Axis(labelOverlap=False)),
+        y=alt.Y("reference:N", sort=genres, title=None, axis=alt.Axis(labelOverlap=False)),
         tooltip=[
             alt.Tooltip("reference:N", title="Is"),
             alt.Tooltip("estimate:N", title="Called"),
@@ -177,7 +177,7 @@ def learning_curve(frame: pd.DataFrame, *, height: int = 240) -> Figure:
         x=x,
         y=alt.Y(
             "accuracy:Q", title="held-out tracks right", scale=alt.Scale(zero=False),
-            axis=_coloured(_MAIN, format=".0%"),
+            axis=_coloured(_MAIN, format=".1%"),
         ),
         tooltip=[step, alt.Tooltip("accuracy:Q", title="Right", format=".1%")],
     )  # fmt: skip

@@ -17,7 +17,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "tagger"
 
 ONLY_ON_POSIX = {
     os: "fchown fchmod chown lchown listxattr getxattr setxattr removexattr getuid geteuid getgid getegid "
-    "killpg getpgid setsid nice setpriority getloadavg statvfs copy_file_range sched_setscheduler sched_getaffinity "
+    "killpg getpgid setsid nice setpriority "
+    "getloadavg statvfs copy_file_range sched_setscheduler sched_getaffinity "
     "posix_fadvise fork uname umask mkfifo O_NONBLOCK O_CLOEXEC O_DIRECTORY O_NOFOLLOW O_PATH",
     signal: "SIGHUP SIGKILL SIGALRM SIGCHLD SIGUSR1 pthread_sigmask alarm setitimer",
 }  # fmt: skip
