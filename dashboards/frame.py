@@ -17,6 +17,7 @@ from tagger.config import Config, load_config
 from tagger.errors import ModelError, StoreError, TaggerError
 from tagger.heads import Head
 from tagger.model import shipped_model_dir, shipped_models
+from tagger.shelf import chosen_head, heads_dir
 from tagger.store import Store
 from tagger.store.rows import TrackRow
 from tagger.tracks import display
@@ -76,6 +77,17 @@ def limits(config: Config, card: ModelCard, head: Head | None = None) -> Limits:
         decider.threshold if config.threshold is None else config.threshold,
         card.decision.margin if config.margin is None else config.margin,
     )
+
+
+def threshold_in_force(config: Config, card: ModelCard | None) -> float | None:
+    """The threshold for what a model heard: the user's own, else that of the head in use, or its own."""
+    if config.threshold is not None or card is None:
+        return config.threshold
+    try:
+        head, _ = chosen_head(heads_dir(config.db), card)
+    except ModelError:  # the Upload page and `tagger doctor` say so
+        head = None
+    return limits(config, card, head).threshold
 
 
 @contextmanager

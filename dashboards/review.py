@@ -121,13 +121,7 @@ def _show(desk: frame.Desk, session: Session, row: TrackRow) -> None:
         st.text(worklist.why(row))
     with right:
         card = frame.card_of(row.model_id, desk.config)
-        threshold = (
-            desk.config.threshold
-            if desk.config.threshold is not None
-            else card.decision.threshold
-            if card
-            else None
-        )
+        threshold = frame.threshold_in_force(desk.config, card)
         if row.probabilities:
             st.altair_chart(
                 trackcharts.top_genres(row.probabilities, threshold=threshold, n=5),

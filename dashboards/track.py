@@ -163,14 +163,7 @@ def spectrogram(url: str, seconds: float, duration_s: float, config: FeatureConf
 
 def _genres(desk: frame.Desk, row: TrackRow) -> None:
     st.subheader("Genre")
-    card = frame.card_of(row.model_id, desk.config)
-    threshold = (
-        desk.config.threshold
-        if desk.config.threshold is not None
-        else card.decision.threshold
-        if card
-        else None
-    )
+    threshold = frame.threshold_in_force(desk.config, frame.card_of(row.model_id, desk.config))
     if row.probabilities:
         st.altair_chart(
             trackcharts.top_genres(row.probabilities, threshold=threshold), alt="Most probable genres"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sqlite3
@@ -19,11 +20,15 @@ from streamlit.testing.v1 import AppTest
 
 from dashboards import evaluation, frame, modelcharts
 from tagger.atlas import make_map
+from tagger.card import read_card
+from tagger.headfile import save_head
 from tagger.model import shipped_model_dir
+from tagger.shelf import choose_head, heads_dir
 from tagger.store import Store
 from tagger.tracks import Status
 from tests import media
 from tests.collections_made import MODEL_ID, Made, make_database, make_large_database, some_tracks
+from tests.heads_made import head_that_says
 
 PAGES = ("library", "track", "review", "map", "upload", "metrics", "runs")
 NEED_DATABASE = tuple(page for page in PAGES if page != "upload")
@@ -341,6 +346,19 @@ def test_map_and_model_and_runs(db: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "unreadable: the file is empty" in texts(runs)
     model = open_page("metrics")
     assert not model.exception
+
+
+def test_the_threshold_shown_is_that_of_who_decides(db: Path) -> None:
+    card = read_card(shipped_model_dir())
+    config = frame.settings()
+    assert frame.threshold_in_force(config, card) == card.decision.threshold
+    head = head_that_says("Zouk", card, 240)
+    save_head(heads_dir(config.db), head)
+    choose_head(heads_dir(config.db), ["mine@1"])
+    assert frame.threshold_in_force(config, card) == head.card.threshold != card.decision.threshold
+    chosen = dataclasses.replace(config, threshold=0.7)
+    assert frame.threshold_in_force(chosen, card) == 0.7
+    assert frame.threshold_in_force(config, None) is None
 
 
 def test_the_model_page_shows_what_speaks_against_its_figures(
