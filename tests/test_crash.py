@@ -37,7 +37,7 @@ def test_R12_a_second_run_opens_no_file(tmp_path: Path) -> None:
 
 
 def test_R24_memory_stays_flat(tmp_path: Path) -> None:
-    found = crash.r24(tmp_path, size=400)
+    found = crash.r24(tmp_path, size=1200)
     assert found, (found.measured, found.notes)
 
 
