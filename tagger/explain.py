@@ -21,7 +21,7 @@ from tagger.decision import chunk_probabilities
 from tagger.errors import AudioError
 from tagger.features import FeatureConfig, spread_segments
 from tagger.heads import Head, judge, judge_id
-from tagger.plan import Plan, WritePolicy, plan_edit
+from tagger.plan import Plan, plan_edit, policy_of
 from tagger.replace import FileStat
 from tagger.shelf import chosen_head, heads_dir
 from tagger.store import Store
@@ -127,7 +127,7 @@ def explain(
         threshold=_threshold(config, card, head),
         margin=card.decision.margin if config.margin is None else config.margin,
         chunks=_chunks(heard.analysis, card),
-        plan=plan_edit(heard.tags, estimate, _policy(config), _own(store, row, config)),
+        plan=plan_edit(heard.tags, estimate, policy_of(config), _own(store, row, config)),
         settled=False,
         edits=_edits(store, row),
         labels=_labels(store, row),
@@ -160,9 +160,9 @@ def _remembered(
         )
     plan = None
     if row.estimate is not None and tags is not None:
-        plan = plan_edit(tags, row.estimate, _policy(config), _own(store, row, config))
+        plan = plan_edit(tags, row.estimate, policy_of(config), _own(store, row, config))
     head = None if card is None else chosen_head(heads_dir(config.db), card)[0]
-    key = _policy(config).key(judge_id(row.model_id or "", head))
+    key = policy_of(config).key(judge_id(row.model_id or "", head))
     settled = row.settings_key == key and row.status not in WRITTEN_AGAIN
     return Explanation(
         path=row.path,
@@ -201,10 +201,6 @@ def _edits(store: Store | None, row: TrackRow | None) -> tuple[EditRow, ...]:
 
 def _labels(store: Store | None, row: TrackRow | None) -> tuple[LabelRow, ...]:
     return () if store is None or row is None else tuple(store.labels_of(row.id))
-
-
-def _policy(config: Config) -> WritePolicy:
-    return WritePolicy(config.mode, config.threshold, config.margin, config.genres, config.whitelist)
 
 
 def _chunks(analysis: TrackAnalysis, card: ModelCard) -> Chunks | None:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tagger.config import Config
 from tagger.genres import display_name, same_genre
 from tagger.tracks import FileTags, GenreEstimate, GenreState, Status, WriteMode
 
@@ -32,6 +33,11 @@ class WritePolicy:
         """16 hexadecimal digits: a track decided under the same key, and unchanged, needs no new decision."""
         parts = [model_id, self.mode, self.threshold, self.margin, sorted(self.names.items()), self.whitelist]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def policy_of(config: Config) -> WritePolicy:
+    """What a user's settings say about writing."""
+    return WritePolicy(config.mode, config.threshold, config.margin, config.genres, config.whitelist)
 
 
 @dataclass(frozen=True, slots=True)

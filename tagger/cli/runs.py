@@ -18,7 +18,6 @@ from tagger.tracks import WriteMode
 if TYPE_CHECKING:
     from tagger.config import Config
     from tagger.job import RunSummary
-    from tagger.plan import WritePolicy
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -186,6 +185,7 @@ def _locked(
         from tagger import batch
         from tagger.genres import unknown_labels
         from tagger.model import load_model
+        from tagger.plan import policy_of
         from tagger.pooling import pooled_dims
         from tagger.shelf import chosen_head, heads_dir
         from tagger.store import Store
@@ -197,7 +197,7 @@ def _locked(
         options = RunOptions(
             roots=roots,
             model_dir=str(directory),
-            policy=_policy(settings),
+            policy=policy_of(settings),
             jobs=settings.jobs or os.cpu_count() or 1,
             write=write,
             dry_run=dry_run,
@@ -235,15 +235,3 @@ def _locked(
             summary: RunSummary = getattr(batch, work)(store, card, options, report)
         report.summary(summary)
     return summary
-
-
-def _policy(settings: Config) -> WritePolicy:
-    from tagger.plan import WritePolicy
-
-    return WritePolicy(
-        mode=settings.mode,
-        threshold=settings.threshold,
-        margin=settings.margin,
-        names=settings.genres,
-        whitelist=settings.whitelist,
-    )
