@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import random
 import signal
 import sqlite3
@@ -33,7 +34,9 @@ from tagger.tracks import (
 )
 
 MODEL = "gtzan@1"
-SCHEMA_V1 = (Path(__file__).parent / "schema_v1.sql").read_text(encoding="utf-8")
+SCHEMAS = {
+    version: (Path(__file__).parent / f"schema_v{version}.sql").read_text("utf-8") for version in (1, 2)
+}
 
 
 def add_track(store: Store, run_id: int, path: bytes) -> int:
@@ -377,19 +380,21 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(db: Path) -> None:
 # --- migrations ---
 
 
-def tables_of(path: Path) -> list[tuple[str, str, str]]:
+def tables_of(path: Path) -> list[tuple[str, str, list[str]]]:
+    """What a schema says, but for the order of a table's columns: a migration adds them at the end."""
     with closing(sqlite3.connect(path)) as conn:
-        return sorted(
-            (kind, name, " ".join((sql or "").split()))
-            for kind, name, sql in conn.execute("SELECT type, name, sql FROM sqlite_master")
-        )
+        made = conn.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+    words = {name: re.sub(r"[\s,)]+", " ", sql or "").split() for _, name, sql in made}
+    return sorted(
+        (kind, name, sorted(words[name]) if kind == "table" else words[name]) for kind, name, _ in made
+    )
 
 
-@pytest.fixture
-def v1(db: Path) -> Path:
-    """A library as version 1 left it."""
+@pytest.fixture(params=SCHEMAS)
+def old(db: Path, request: pytest.FixtureRequest) -> Path:
+    """A library as a former version left it."""
     with closing(sqlite3.connect(db)) as conn:
-        conn.executescript(SCHEMA_V1)
+        conn.executescript(SCHEMAS[request.param])
         conn.executescript(
             """INSERT INTO runs (kind, state, started_ns, version, options, counts)
             VALUES ('run', 'done', 1, '0.1', '{}', '{}');
@@ -404,7 +409,7 @@ def v1(db: Path) -> Path:
     return db
 
 
-def check_v1_content(store: Store) -> None:
+def check_old_content(store: Store) -> None:
     row = store.find(b"/a\xff")
     assert row is not None
     assert (row.title, row.file_state, row.status) == ("Song", GenreState(("Rock",), 17), Status.TAGGED)
@@ -412,13 +417,13 @@ def check_v1_content(store: Store) -> None:
     assert store.latest_write_run() == 1
 
 
-def test_r42_version_1_becomes_current(v1: Path, tmp_path: Path) -> None:
-    with Store.open(v1) as store:
-        check_v1_content(store)
+def test_r42_former_versions_become_current(old: Path, tmp_path: Path) -> None:
+    with Store.open(old) as store:
+        check_old_content(store)
         assert store.integrity_check() == []
     fresh = tmp_path / "fresh.sqlite"
     Store.open(fresh).close()
-    assert tables_of(v1) == tables_of(fresh)
+    assert tables_of(old) == tables_of(fresh)
 
 
 TO_NEXT = ("ALTER TABLE tracks ADD COLUMN mood TEXT NOT NULL DEFAULT ''", "UPDATE tracks SET mood = 'blue'")
@@ -428,36 +433,36 @@ TO_LAST = (
 )
 
 
-def test_later_versions_are_reached_in_one_transaction(v1: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_later_versions_are_reached_in_one_transaction(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, TO_NEXT, TO_LAST))
-    with Store.open(v1) as store:
+    with Store.open(old) as store:
         assert store._conn.execute("SELECT name FROM moods").fetchall() == [("blue",)]
         assert store._conn.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS) + 1,)
-        check_v1_content(store)
+        check_old_content(store)
     monkeypatch.undo()
-    before = snapshot(v1.parent)
+    before = snapshot(old.parent)
     with pytest.raises(StoreError, match="newer version"):
-        Store.open(v1)
-    assert snapshot(v1.parent) == before
+        Store.open(old)
+    assert snapshot(old.parent) == before
 
 
 @pytest.mark.parametrize(
     "broken", ["SELECT no_such_function()", "DELETE FROM runs"], ids=["error", "rows refer to nothing"]
 )
 def test_a_migration_that_fails_changes_nothing(
-    v1: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+    old: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    before = snapshot(v1.parent)
+    before = snapshot(old.parent)
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, TO_NEXT, (*TO_LAST, broken)))
     with pytest.raises(StoreError):
-        Store.open(v1)
-    assert snapshot(v1.parent) == before
+        Store.open(old)
+    assert snapshot(old.parent) == before
     monkeypatch.undo()
-    with Store.open(v1) as store:
-        check_v1_content(store)
+    with Store.open(old) as store:
+        check_old_content(store)
 
 
-def test_a_killed_migration_changes_nothing(v1: Path) -> None:
+def test_a_killed_migration_changes_nothing(old: Path) -> None:
     script = (
         "import os, sys; from tagger.store import Store, schema\n"
         "import sqlite3; connect = sqlite3.connect\n"
@@ -468,19 +473,19 @@ def test_a_killed_migration_changes_nothing(v1: Path) -> None:
         f"schema.MIGRATIONS += ({TO_NEXT!r}, (*{TO_LAST!r}, 'SELECT kill()'))\n"
         "Store.open(sys.argv[1])"
     )
-    assert subprocess.run([sys.executable, "-c", script, v1], check=False).returncode == -signal.SIGKILL
-    with Store.open(v1) as store:
-        check_v1_content(store)
+    assert subprocess.run([sys.executable, "-c", script, old], check=False).returncode == -signal.SIGKILL
+    with Store.open(old) as store:
+        check_old_content(store)
         assert store.integrity_check() == []
         assert store._conn.execute("PRAGMA user_version").fetchone() == (schema.schema_version(),)
 
 
-def test_an_older_database_is_not_migrated_by_a_reader(v1: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_database_is_not_migrated_by_a_reader(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, TO_NEXT))
-    before = snapshot(v1.parent)
+    before = snapshot(old.parent)
     with pytest.raises(StoreError, match="older version of this program and is open for reading only"):
-        Store.open(v1, read_only=True)
-    assert snapshot(v1.parent) == before
+        Store.open(old, read_only=True)
+    assert snapshot(old.parent) == before
 
 
 # --- network file systems ---

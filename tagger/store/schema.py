@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 
 from tagger.errors import StoreError
-from tagger.store.tables import MIGRATIONS, TABLES
+from tagger.store.tables import MIGRATIONS, TABLES, VIEWS
 
 APPLICATION_ID = 0x7A6C4752
 """Bytes 68-71 of our database files; marks them as ours, whatever their name."""
@@ -140,6 +140,10 @@ def _upgrade(conn: sqlite3.Connection, name: str) -> None:
             raise StoreError(
                 f"The database {name} is damaged (rows refer to rows that are gone): restore a copy of it."
             )
+        for (view,) in conn.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall():
+            conn.execute(f'DROP VIEW "{view}"')
+    for statement in VIEWS:
+        conn.execute(statement)
     conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     conn.execute(f"PRAGMA user_version = {schema_version()}")
 

@@ -22,7 +22,7 @@ _MAPS: tuple[str, ...] = (
 )
 
 # Of a file that was forgotten only the bytes of its path are left: in hexadecimal where they may be no text.
-_VIEWS: tuple[str, ...] = (
+VIEWS: tuple[str, ...] = (
     """CREATE VIEW library AS SELECT
         tracks.id, display AS path, title, artist, album, year,
         (SELECT coalesce(group_concat(value, '; '), '') FROM json_each(file_genres)) AS in_file,
@@ -179,12 +179,13 @@ TABLES: tuple[str, ...] = (
         VALUES (new.id, new.title, new.artist, new.album, new.display);
     END""",
     *_MAPS,
-    *_VIEWS,
 )
-"""The current schema, one statement each."""
+"""The current schema but for the views, one statement each."""
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_MAPS, *_VIEWS),)
-"""`MIGRATIONS[n - 1]` are the statements that make version n + 1 of version n.
+_VERSION_3: tuple[str, ...] = ()
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_MAPS, _VERSION_3)
+"""`MIGRATIONS[n - 1]` are the statements that make version n + 1 of version n; the views are made anew each time.
 
 Who changes `TABLES` once a version is released adds a migration with statements of its own, and freezes the
 former schema in tests/: a test compares the migrated database with a fresh one.
