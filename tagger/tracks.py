@@ -154,6 +154,16 @@ class TrackAnalysis:
     short: bool = False
     """Under one chunk long: padded."""
     abstain: str = ""
+    tempo_bpm: float | None = None
+    """Beats a minute of the whole track (`tagger.rhythm`); None where no beat is heard, or it was heard by a
+    version of this program that did not measure it, as the rest below."""
+    tempo_strength: float | None = None
+    """How plainly the beat is heard, 0-1; None where it was not measured."""
+    loudness_lufs: float | None = None
+    """Estimate of the integrated loudness of EBU R128 (`tagger.loudness`), from the mono mix; None for
+    silence."""
+    loudness_range_lu: float | None = None
+    """Its range, after EBU Tech 3342: how far the loud parts are above the quiet ones."""
 
 
 @dataclass(frozen=True, slots=True)
