@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -384,10 +384,8 @@ def tables_of(path: Path) -> list[tuple[str, str, list[str]]]:
     """What a schema says, but for the order of a table's columns: a migration adds them at the end."""
     with closing(sqlite3.connect(path)) as conn:
         made = conn.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
-    words = {name: re.sub(r"[\s,)]+", " ", sql or "").split() for _, name, sql in made}
-    return sorted(
-        (kind, name, sorted(words[name]) if kind == "table" else words[name]) for kind, name, _ in made
-    )
+    said = [(kind, name, re.sub(r"[\s,)]+", " ", sql or "").split()) for kind, name, sql in made]
+    return sorted((kind, name, sorted(words) if kind == "table" else words) for kind, name, words in said)
 
 
 @pytest.fixture(params=SCHEMAS)

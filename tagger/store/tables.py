@@ -185,7 +185,7 @@ TABLES: tuple[str, ...] = (
 _VERSION_3: tuple[str, ...] = ()
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_MAPS, _VERSION_3)
-"""`MIGRATIONS[n - 1]` are the statements that make version n + 1 of version n; the views are made anew each time.
+"""`MIGRATIONS[n - 1]` are the statements that make version n + 1 of version n. Views are made anew each time.
 
 Who changes `TABLES` once a version is released adds a migration with statements of its own, and freezes the
 former schema in tests/: a test compares the migrated database with a fresh one.
