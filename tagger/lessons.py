@@ -52,19 +52,34 @@ class Taught:
     """Why it is not learnt; empty where it is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Whose a track is, as far as its tags and its place tell; `digest` of its sound in hexadecimal."""
+
+    artist: str
+    album: str
+    path: bytes
+    digest: str
+
+    @property
+    def folder(self) -> bytes:
+        """Where the file lies."""
+        return os.path.dirname(self.path)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Lessons:
     """Labelled and heard tracks of the genres that can be learnt, one row each.
 
     `embedding` (n, n_dims) float32; `base` (n, n_base_genres) float64, the base model's calibrated means;
-    `genre` names of `taught` genres; `group` (n,) uint64; `digest` of each track in hexadecimal.
+    `genre` names of `taught` genres; `group` (n,) uint64 by `whose` they are.
     """
 
     embedding: NDArray[np.float32]
     base: NDArray[np.float64]
     genre: tuple[str, ...]
     group: NDArray[np.uint64]
-    digest: tuple[str, ...]
+    whose: tuple[Whose, ...]
     taught: tuple[Taught, ...]
     n_stale: int
     """Labelled tracks whose embedding is of an earlier version of the program."""
@@ -123,7 +138,7 @@ def gather(
     rows = list(_heard(store, card, sorted(said)))
     whole = [row for row in rows if len(row[1]) == n_dims]
     size = Counter(keys[row[0]] for row in whole)
-    group = _groups([row[3] for row in whole])
+    group = groups([row[3] for row in whole])
     artists: dict[str, set[int]] = defaultdict(set)
     for row, number in zip(whole, group, strict=True):
         artists[keys[row[0]]].add(int(number))
@@ -148,7 +163,7 @@ def gather(
         base=np.array([whole[i][2] for i in keep]).reshape(len(keep), n_base),
         genre=tuple(titles[keys[whole[i][0]]] for i in keep),
         group=group[keep],
-        digest=tuple(whole[i][3].digest for i in keep),
+        whose=tuple(whole[i][3] for i in keep),
         taught=tuple(sorted(taught, key=lambda one: (-one.n_people - one.n_tags, one.genre))),
         n_stale=len(rows) - len(whole),
         n_unheard=len(said) - len(rows),
@@ -205,19 +220,11 @@ def _written(store: Store) -> defaultdict[int | bytes, set[str]]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Whose:
-    artist: str
-    album: str
-    folder: bytes
-    digest: str
-
-
 def _heard(
     store: Store, card: ModelCard, tracks: Sequence[int]
-) -> list[tuple[int, NDArray[np.float32], NDArray[np.float64], _Whose]]:
+) -> list[tuple[int, NDArray[np.float32], NDArray[np.float64], Whose]]:
     """Id, embedding, the base model's mean probabilities, and whose it is."""
-    found: list[tuple[int, NDArray[np.float32], NDArray[np.float64], _Whose]] = []
+    found: list[tuple[int, NDArray[np.float32], NDArray[np.float64], Whose]] = []
     for start in range(0, len(tracks), _BATCH):
         rows: list[Any] = store.query(
             "SELECT t.id, t.path, t.artist, t.album, t.digest, a.embedding, a.activations, a.n_chunks, "
@@ -230,12 +237,12 @@ def _heard(
             vector = embedding_from_blob(embedding)
             heard = TrackAnalysis(activations_from_blob(*activations), vector, 0.0, 0.0)
             base = chunk_probabilities(heard, card).mean(axis=0)
-            whose = _Whose(artist, album, os.path.dirname(path), (digest or b"").hex())
+            whose = Whose(artist, album, path, (digest or b"").hex())
             found.append((track, vector, base, whose))
     return found
 
 
-def _groups(whose: Sequence[_Whose]) -> NDArray[np.uint64]:
+def groups(whose: Sequence[Whose]) -> NDArray[np.uint64]:
     """What must stay together: an artist's tracks, without one an album's, else a folder's; and one sound,
     whoever it is said to be by."""
     keys = []

@@ -1,77 +1,20 @@
-"""From a collection's lessons to a head, its figures, and whether it may take the place of what is in use."""
+"""From a collection's lessons to a head and its figures."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from tagger.card import ModelCard
 from tagger.errors import ModelError
 from tagger.heads import Head, HeadCard
-from tagger.learn import MOST_LOST, Examples, Learnt, learn, lost, named_out_of_fold, precision_threshold
+from tagger.learn import Examples, Learnt, learn, lost
 from tagger.lessons import Lessons
 from tagger.reference import Reference
-
-CHANCE = 0.05
-"""What takes a base model's place must be better by more than chance would give more often than this."""
-LEAST_FOR_THRESHOLD = 30
-"""From fewer words a threshold says little: then the base model's is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class GenreScore:
-    """How a genre fared on the person's own labels, out of fold and when forced to guess."""
-
-    genre: str
-    n: int
-    recall: float
-    precision: float | None
-    """None where it was never said."""
-    new: bool
-    """The base model does not know it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Figures of a head on the person's own labels, each track judged while its artist was held out."""
-
-    n: int
-    n_groups: int
-    accuracy: float
-    in_use: str
-    """What it was compared with: a head's id, or the base model's."""
-    in_use_accuracy: float
-    n_better: int
-    """Tracks that the new one gets right and what is in use does not."""
-    n_worse: int
-    chance: float
-    """How often at least so many of the differing tracks would be better by chance (one-sided sign test)."""
-    calibration_error: float
-    """Mean difference between confidence and share right, over ten equal bins."""
-    threshold: float
-    coverage: float
-    """Share of the tracks that get a name: of many, under a threshold set on other artists for a precision of
-    0.90; of few, under the base model's."""
-    precision: float | None
-    """Share of these that are right; None where none is named."""
-    n_old: int
-    """Tracks of the base model's reference that were held out as well."""
-    old_lost: float
-    """Share of the base model's own music that it got right and the new genres took away."""
-    genres: tuple[GenreScore, ...]
-    confused: tuple[tuple[str, str, int], ...]
-    """Reference, said, tracks: the most frequent first."""
-    adopt: bool
-    verdict: str
-
-    def as_dict(self) -> dict[str, object]:
-        """For a card and for `--json`."""
-        return asdict(self)
+from tagger.verdict import Report, judged
 
 
 def teach(
@@ -132,7 +75,7 @@ def teach(
     examples = own if not kept or reference is None else _with(own, reference)
     learnt = learn(examples)
     said = learnt.probabilities[examples.own].argmax(axis=1)
-    rival, rival_said = _said_in_use(lessons, card, in_use, genres)
+    rival, rival_said = said_in_use(lessons, card, in_use, genres)
     former = None if in_use is None else sum(in_use.card.labels.values())
     report = _report(examples, learnt, rival, rival_said, card.decision.threshold, former)
     layer = learnt.layer
@@ -161,7 +104,7 @@ def teach(
         bias=layer.bias.astype(np.float32),
         kept=places,
         memory=layer.memory.astype(np.float32),
-        digests=np.array([digest.encode() for digest in lessons.digest], dtype="S32"),
+        digests=np.array([one.digest.encode() for one in lessons.whose], dtype="S32"),
         said=said,
     )
     return head, report
@@ -180,7 +123,7 @@ def _with(own: Examples, reference: Reference) -> Examples:
     )
 
 
-def _said_in_use(
+def said_in_use(
     lessons: Lessons, card: ModelCard, in_use: Head | None, genres: Sequence[str]
 ) -> tuple[str, NDArray[np.int64]]:
     """Who is in use, and its best guess for each of the lessons' tracks, -1 for another genre.
@@ -200,7 +143,7 @@ def _said_in_use(
             for digest, said in zip(in_use.digests.tolist(), in_use.said, strict=True)
             if digest
         }
-        best = np.array([held_out.get(d, b) for d, b in zip(lessons.digest, best, strict=True)])
+        best = np.array([held_out.get(one.digest, b) for one, b in zip(lessons.whose, best, strict=True)])
     return title, np.array([place.get(names[i], -1) for i in best], dtype=np.int64)
 
 
@@ -214,82 +157,20 @@ def _report(
 ) -> Report:
     """`former`: how many labels a head in use learnt from, None where the base model decides."""
     own = examples.own
-    p, truth, fold = learnt.probabilities[own], examples.genre[own], learnt.fold[own]
-    said, confidence = p.argmax(axis=1), p.max(axis=1)
-    right = said == truth
-    rival_right = rival_said == truth
-    better, worse = int((right & ~rival_right).sum()), int((rival_right & ~right).sum())
-    chance = float(binomtest(better, better + worse, alternative="greater").pvalue) if better + worse else 1.0
-    known = learnt.distance[own] <= learnt.farthest
-    few = len(truth) < LEAST_FOR_THRESHOLD
-    threshold, named = base_threshold, known.copy()
-    if not few:
-        threshold = precision_threshold(confidence, right)
-        named &= named_out_of_fold(np.where(known, confidence, 0.0), right, fold)
-    if few or examples.n_kept:  # of the genres that nobody labelled, the base model's threshold knows more
-        threshold = max(threshold, base_threshold)
-        named &= confidence >= base_threshold
-    old_lost = lost(examples.take(~own), learnt.probabilities[~own].argmax(axis=1))
-    more = None if former is None else len(truth) > former
-    adopt, verdict = _verdict(rival, better, worse, chance, old_lost, more)
-    genres = tuple(
-        GenreScore(
-            genre=name,
-            n=int((truth == i).sum()),
-            recall=float(right[truth == i].mean()),
-            precision=float(right[said == i].mean()) if (said == i).any() else None,
-            new=i >= examples.n_kept,
-        )
-        for i, name in enumerate(examples.genres)
-        if (truth == i).any()
-    )
-    pairs: dict[tuple[str, str], int] = {}
-    for t, s in zip(truth[~right], said[~right], strict=True):
-        pair = (examples.genres[t], examples.genres[s])
-        pairs[pair] = pairs.get(pair, 0) + 1
-    confused = sorted(((*pair, n) for pair, n in pairs.items()), key=lambda row: (-row[2], row[:2]))
-    return Report(
-        n=len(truth),
-        n_groups=len(np.unique(examples.group[own])),
-        accuracy=float(right.mean()),
-        in_use=rival,
-        in_use_accuracy=float(rival_right.mean()),
-        n_better=better,
-        n_worse=worse,
-        chance=chance,
-        calibration_error=_calibration_error(confidence, right),
-        threshold=float(threshold),
-        coverage=float(named.mean()),
-        precision=float(right[named].mean()) if named.any() else None,
+    return judged(
+        examples.genres,
+        examples.n_kept,
+        examples.genre[own],
+        examples.group[own],
+        probabilities=learnt.probabilities[own],
+        fold=learnt.fold[own],
+        known=learnt.distance[own] <= learnt.farthest,
+        rival=rival,
+        rival_said=rival_said,
+        # of the genres that nobody labelled, the base model's threshold knows more
+        least_threshold=base_threshold if examples.n_kept else 0.0,
+        few_threshold=base_threshold,
         n_old=int((~own).sum()),
-        old_lost=old_lost,
-        genres=genres,
-        confused=tuple(confused),
-        adopt=adopt,
-        verdict=verdict,
+        old_lost=lost(examples.take(~own), learnt.probabilities[~own].argmax(axis=1)),
+        former=former,
     )
-
-
-def _verdict(
-    rival: str, better: int, worse: int, chance: float, old_lost: float, more: bool | None
-) -> tuple[bool, str]:
-    """`more`: it learnt from more labels than the head in use; None where the base model decides."""
-    counted = f"{better} tracks right that {rival} gets wrong, {worse} the other way round"
-    if better < worse or (better == worse and not more):
-        return False, f"It does not beat {rival} on your labels: {counted}."
-    if more is None and chance >= CHANCE:
-        return False, f"It may beat {rival} by chance alone: {counted}. More labels would tell."
-    if old_lost > 2 * MOST_LOST:
-        return False, f"It takes {old_lost:.0%} of the base model's own music away from its genres."
-    if better > worse:
-        return True, f"It beats {rival} on your labels: {counted}."
-    return True, f"It is as good as {rival} on your labels, and has learnt from more: {counted}."
-
-
-def _calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    bins = np.minimum((confidence * 10).astype(int), 9)
-    gaps = [
-        abs(confidence[bins == b].mean() - right[bins == b].mean()) * (bins == b).mean()
-        for b in np.unique(bins)
-    ]
-    return float(np.sum(gaps))

@@ -16,12 +16,13 @@ from tagger.classify import analyse
 from tagger.errors import ModelError
 from tagger.heads import STALE, Head, distance, judge
 from tagger.learn import Examples, fit, folds, learn, named_out_of_fold, precision_threshold
-from tagger.lessons import Lessons
+from tagger.lessons import Lessons, Whose
 from tagger.model import load_model, shipped_model_dir, shipped_models
 from tagger.pooling import pooled_dims
 from tagger.reference import REFERENCE_FILE, Reference, read_reference
-from tagger.teach import Report, teach
+from tagger.teach import teach
 from tagger.tracks import TrackAnalysis
+from tagger.verdict import Report
 from tests import media
 from tests.heads_made import babble, base, sounds
 
@@ -114,7 +115,7 @@ def lessons_of(
     n = len(genre)
     return Lessons(
         embedding, probabilities, tuple(genre), (np.arange(n) // artists + 10**6).astype(np.uint64),
-        tuple(f"{i:032x}" for i in range(n)), (), 0, 0,
+        tuple(Whose("", "", b"/%d" % i, f"{i:032x}") for i in range(n)), (), 0, 0,
     )  # fmt: skip
 
 

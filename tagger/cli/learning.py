@@ -22,7 +22,7 @@ from tagger.cli.common import (
 
 if TYPE_CHECKING:
     from tagger.lessons import Lessons
-    from tagger.teach import Report
+    from tagger.verdict import Report
 
 NAME = "mine"
 MIN_TRACKS = 5
