@@ -1,42 +1,30 @@
 """Many files, several processes: joblib/loky workers that a bad file cannot take down with it.
 
 Workers are pure: a `ListenTask` goes in, a `Heard` comes out; they write nothing. When one dies (a decoder
-that crashes, the kernel out of memory, the watchdog below) joblib ends the whole call, so the pool is started
-again, and the few tasks that were in flight are run one at a time in a process of their own: the culprit is
-named, its neighbours are merely done a second time.
+that crashes, the kernel out of memory, the watchdog of `tagger.guard`) joblib ends the whole call, so the
+pool is started again, and the few tasks that were in flight are run one at a time in a process of their own:
+the culprit is named, its neighbours are merely done a second time.
 """
 
 from __future__ import annotations
 
-import faulthandler
-import os
 import re
 import signal
-import sys
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
-from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor
 
-from tagger.tracks import Heard, ListenTask, Status, display
-
-Worker = Callable[[ListenTask], Heard]
-
-GRACE_S = 2.0
-"""A worker stops by itself at the time limit wherever Python code runs; one stuck in C code is killed this
-much later."""
-
-WORKER_MEMORY_BYTES = 4 * 2**30
-"""Address space a worker may claim beyond what it has when it starts (Linux; elsewhere no limit is set)."""
+from tagger.guard import GRACE_S, Worker, crashed, guarded, one_thread, start_worker, timed_out
+from tagger.tracks import Heard, ListenTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +58,7 @@ def listen_all(tasks: Iterable[ListenTask], *, worker: Worker, n_jobs: int) -> G
     def feed() -> Iterator[Any]:
         for task in remaining:
             in_flight[task.path] = _Dispatched(task, time.monotonic())
-            yield delayed(_guarded)(worker, task)
+            yield delayed(guarded)(worker, task)
 
     while True:
         try:
@@ -84,7 +72,7 @@ def listen_all(tasks: Iterable[ListenTask], *, worker: Worker, n_jobs: int) -> G
         except BaseException:  # the consumer is leaving (Ctrl-C, say): leave no process behind
             stop_workers()
             raise
-        yield from map(_timed_out, hung)
+        yield from map(timed_out, hung)
         yield from _one_by_one(suspects, worker)
 
 
@@ -96,7 +84,7 @@ def stop_workers() -> None:
 
 def _parallel(calls: Iterator[Any], n_jobs: int) -> Iterator[Heard]:
     # With n_jobs=1 joblib would run in this very process: ask for two and let the feed keep to one at a time.
-    with parallel_config(backend="loky", inner_max_num_threads=1, initializer=_start_worker):
+    with parallel_config(backend="loky", inner_max_num_threads=1, initializer=start_worker):
         pool = Parallel(
             n_jobs=max(n_jobs, 2),
             return_as="generator_unordered",
@@ -150,19 +138,20 @@ def _one_by_one(suspects: list[ListenTask], worker: Worker) -> Iterator[Heard]:
     try:
         for task in suspects:
             if executor is None:
-                executor = ProcessPoolExecutor(max_workers=1, initializer=_start_worker, env=_one_thread())
+                executor = ProcessPoolExecutor(max_workers=1, initializer=start_worker, env=one_thread())
             started = time.monotonic()
             try:
                 # The watchdog inside ends the process; this limit is for a process that cannot even start.
                 with _held_interrupts():
-                    future = executor.submit(_guarded, worker, task)
+                    future = executor.submit(guarded, worker, task)
                 yield future.result(task.time_limit_s + GRACE_S + 60)
                 continue
             except FutureTimeoutError:
-                yield _timed_out(task)
+                yield timed_out(task)
             except BrokenProcessPool as error:
                 elapsed_s = time.monotonic() - started
-                yield _timed_out(task) if elapsed_s >= task.time_limit_s else _crashed(task, str(error))
+                died = crashed(task, _signal_in(str(error)))
+                yield timed_out(task) if elapsed_s >= task.time_limit_s else died
             executor.shutdown(wait=False, kill_workers=True)
             executor = None
     finally:
@@ -170,79 +159,7 @@ def _one_by_one(suspects: list[ListenTask], worker: Worker) -> Iterator[Heard]:
             executor.shutdown(wait=False, kill_workers=True)
 
 
-def _timed_out(task: ListenTask) -> Heard:
-    reason = f"{display(task.path)} was given up after {task.time_limit_s:.0f} s: the decoder did not return"
-    return Heard(path=task.path, failure=Status.TIMED_OUT, reason=reason)
-
-
-def _crashed(task: ListenTask, message: str) -> Heard:
+def _signal_in(message: str) -> str:
+    """What loky says of how its process ended."""
     found = re.search(r"\{(.+?)\}", message)
-    how = f" ({found[1]})" if found else ""
-    again = "it will not be tried again until it changes or --retry"
-    reason = f"{display(task.path)} crashed the decoder{how}: {again}"
-    return Heard(path=task.path, failure=Status.CRASHED, reason=reason)
-
-
-# What follows runs in the worker process.
-
-
-def _one_thread() -> dict[str, str]:
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    return dict.fromkeys(names, "1")
-
-
-def _start_worker() -> None:
-    """Ctrl-C is the parent's business: a worker goes on until it is told, or its parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with_parent()
-    _limit_memory()
-    _keep_freed_memory()
-
-
-def _guarded(worker: Worker, task: ListenTask) -> Heard:
-    """Call the worker under a watchdog that ends this process even when C code never returns."""
-    faulthandler.disable()  # loky has enabled it; the parent reports a crash in one sentence, without a stack
-    with Path(os.devnull).open("w") as nowhere:
-        faulthandler.dump_traceback_later(task.time_limit_s + GRACE_S, exit=True, file=nowhere)
-        try:
-            return worker(task)
-        except BaseException as error:  # an exception that will not unpickle would break the whole pool
-            reason = f"{display(task.path)} could not be analysed: {type(error).__name__} in the decoder"
-            return Heard(path=task.path, failure=Status.FAILED, reason=reason)
-        finally:
-            faulthandler.cancel_dump_traceback_later()
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to end this worker when the parent is killed outright."""
-    if sys.platform == "linux":
-        import ctypes
-
-        pr_set_pdeathsig = 1
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-
-
-def _limit_memory() -> None:
-    """A decoder that asks for more gets a MemoryError instead of the machine's last page."""
-    if sys.platform == "linux":
-        import resource
-
-        with suppress(OSError, ValueError), Path("/proc/self/statm").open() as statm:
-            used = int(statm.read().split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (used + WORKER_MEMORY_BYTES, resource.RLIM_INFINITY))
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc use freed memory again instead of handing it back.
-
-    Arrays of megabytes come and go with every segment, and each time the kernel would clear their pages: a
-    tenth of a worker's time.
-    """
-    if sys.platform == "linux":
-        import ctypes
-
-        m_trim_threshold, m_mmap_threshold, kept_bytes = -1, -3, 32 * 2**20
-        with suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL(None).mallopt(m_mmap_threshold, kept_bytes)
-            ctypes.CDLL(None).mallopt(m_trim_threshold, 2 * kept_bytes)
+    return found[1] if found else ""

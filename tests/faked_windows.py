@@ -77,7 +77,7 @@ def main(file: bytes) -> dict[str, object]:
     imported = modules()
     for name in imported:
         importlib.import_module(name)
-    from tagger import interrupts, limits, pool
+    from tagger import guard, interrupts, limits, pool
     from tagger.hook import call_hook
     from tagger.replace import FileStat, sweep, write_genre
     from tagger.tags import genre_state, read_tags
@@ -85,8 +85,8 @@ def main(file: bytes) -> dict[str, object]:
 
     interrupts.install()
     limits.lower_priority()
-    pool._die_with_parent()
-    pool._limit_memory()
+    guard.die_with_parent()
+    guard.limit_memory()
     with pool._held_interrupts():
         pass
     before = os.stat(file)

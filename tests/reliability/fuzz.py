@@ -35,9 +35,9 @@ from tagger.decision import decide
 from tagger.errors import TaggerError
 from tagger.files import ForgivingSource
 from tagger.formats.sniff import by_content
+from tagger.guard import WORKER_MEMORY_BYTES
 from tagger.model import ModelCard, read_card, shipped_model_dir
 from tagger.plan import WritePolicy, plan_edit
-from tagger.pool import WORKER_MEMORY_BYTES
 from tagger.replace import FileStat, write_genre
 from tagger.scan import scan
 from tagger.tags import genre_state, read_tags
