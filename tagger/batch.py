@@ -6,7 +6,9 @@ itself, so that a run may be stopped at any moment and the next one does the res
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice, takewhile
 
 from tagger.classify import listen
 from tagger.conclude import Run
@@ -16,9 +18,12 @@ from tagger.limits import Gate
 from tagger.model import ModelCard
 from tagger.pool import listen_all
 from tagger.scan import scan
-from tagger.store import Store, TrackFilter
+from tagger.store import Store, TrackFilter, TrackRow
 from tagger.tracks import ListenTask, Track
 from tagger.writing import settle_unfinished
+
+LOOKED_UP = 500
+"""Tracks that are held against the database at a time."""
 
 
 def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report) -> RunSummary:
@@ -45,13 +50,12 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
     with Run(store, card, options, report, kind="run" if options.write else "scan") as run:
         tracks: dict[bytes, Track] = {}
         tasks: list[ListenTask] = []
-        found = scan(options.roots, ignore=options.ignore, on_trouble=run.trouble, known=run.knows)
+        found = scan(options.roots, ignore=options.ignore, on_trouble=run.trouble, known=store.knows)
         with run.profile.timed("scan"):
-            for track in found:
+            for track, row in _each_with_work(run, found, gate):
                 check()
                 if gate.over():
                     break
-                row = store.find(track.path)
                 task = run.task_for(track, row)
                 if task is not None:
                     tracks[track.path] = track
@@ -73,6 +77,13 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
         else:
             run.mark_missing()
     return run.summary()
+
+
+def _each_with_work(run: Run, found: Iterator[Track], gate: Gate) -> Iterator[tuple[Track, TrackRow | None]]:
+    """The tracks that are not just as they were, with what is remembered of them."""
+    while some := list(takewhile(lambda _: not gate.over(), islice(found, LOOKED_UP))):
+        check()
+        yield from run.pass_over(some)
 
 
 def write_from_store(store: Store, card: ModelCard, options: RunOptions, report: Report) -> RunSummary:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tagger import __version__
 from tagger.errors import StoreError
+from tagger.gone import mark_gone
 from tagger.heads import judge, judge_id
 from tagger.job import Report, RunOptions, RunSummary
 from tagger.model import ModelCard
@@ -16,6 +17,7 @@ from tagger.plan import Plan, plan_edit
 from tagger.profile import Profile
 from tagger.replace import FileStat
 from tagger.store import Store
+from tagger.store.recognition import WRITTEN_AGAIN, Ids, rows_of, settled
 from tagger.store.rows import RunKind, RunState, TrackRow
 from tagger.tags import genre_state
 from tagger.tracks import (
@@ -37,12 +39,6 @@ from tagger.writing import Subject, apply_edit, without_path
 NOT_TRIED_AGAIN = frozenset({Status.UNREADABLE, Status.TIMED_OUT, Status.CRASHED})
 """A file that could not be listened to is left alone until it changes, or on request."""
 
-WRITTEN_AGAIN = frozenset({Status.REFUSED, Status.CHANGED_MEANWHILE, Status.FAILED})
-"""Writing is tried again in the next run: what stood in its way may be gone without the file showing it."""
-
-FEW_TRACKS = 10
-"""Below this, half of a folder's tracks may well have been deleted on purpose."""
-
 
 class Run:
     """One run in progress. A context manager that opens and closes the run's row in the database."""
@@ -55,7 +51,7 @@ class Run:
             "" if options.write else "-scan"
         )
         self.counts: Counter[Status] = Counter()
-        self.seen: set[int] = set()
+        self.seen = Ids()
         self.bad_folders: set[bytes] = set()
         self.n_listened = self.n_missing = self.n_left = self.run_id = 0
         self.stopped = False
@@ -110,9 +106,17 @@ class Run:
         self.bad_folders.add(path)
         self.report.warn(message)
 
-    def knows(self, path: bytes) -> bool:
-        """Whether a file is known to be music, so that the scan need not open it."""
-        return self.store.find(path) is not None
+    def pass_over(self, tracks: Sequence[Track]) -> list[tuple[Track, TrackRow | None]]:
+        """The tracks that need a look of their own, with their rows; the others end the run unchanged."""
+        # Where somebody wants to be told of each, or what did not change may be heard again, they all do.
+        if not (self.report.wants_each or self.options.stale):
+            done = settled(self.store, tracks, self.key)
+            self.seen.update(done.values())
+            self.counts[Status.UNCHANGED] += len(done)
+            self.report.unchanged(len(done))
+            tracks = [track for track in tracks if track.path not in done]
+        rows = rows_of(self.store, tracks)
+        return [(track, rows.get(track.path)) for track in tracks]
 
     def task_for(self, track: Track, row: TrackRow | None) -> ListenTask | None:
         """What a worker must do with a track; None where everything is known."""
@@ -153,21 +157,9 @@ class Run:
 
     def mark_missing(self) -> None:
         """Mark the tracks that are gone from the folders walked, unless a whole disk seems to be gone."""
-        if self.options.dry_run:
-            return
-        walked = []
-        for root in self.options.roots:
-            if root in self.bad_folders or not os.path.isdir(root):
-                continue
-            n_known, n_gone = self.store.missing_share(root, self.seen)
-            if n_known >= FEW_TRACKS and 2 * n_gone > n_known:
-                self.report.warn(
-                    f"{display(root)}: {n_gone:,} of {n_known:,} known tracks are gone, so none was marked "
-                    "as missing; see whether the disk is mounted."
-                )
-            else:
-                walked.append(root)
-        self.n_missing = self.store.mark_missing(walked, self.seen, unreadable=self.bad_folders)
+        if not self.options.dry_run:
+            roots, warn = self.options.roots, self.report.warn
+            self.n_missing = mark_gone(self.store, roots, self.seen, unreadable=self.bad_folders, warn=warn)
 
     # The ways to an outcome.
 

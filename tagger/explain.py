@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from tagger.card import ModelCard
 from tagger.classify import listen
-from tagger.conclude import WRITTEN_AGAIN
 from tagger.config import Config
 from tagger.decision import chunk_probabilities
 from tagger.errors import AudioError
@@ -25,6 +24,7 @@ from tagger.plan import Plan, plan_edit, policy_of
 from tagger.replace import FileStat
 from tagger.shelf import chosen_head, heads_dir
 from tagger.store import Store
+from tagger.store.recognition import WRITTEN_AGAIN
 from tagger.store.rows import EditRow, LabelRow, TrackRow
 from tagger.tracks import (
     MAX_LISTENED_S,

@@ -115,6 +115,13 @@ class Report(Protocol):
     def outcome(self, outcome: Outcome) -> None:
         """A track has ended the run."""
 
+    @property
+    def wants_each(self) -> bool:
+        """Whether to be told of each of the tracks with which there is nothing to do; else `unchanged` is."""
+
+    def unchanged(self, n: int) -> None:
+        """So many tracks have ended the run unchanged, each with the reason that is recorded of it."""
+
     def warn(self, message: str) -> None:
         """Something about no single track that a person should know."""
 
@@ -125,6 +132,10 @@ class Told:
 
     outcomes: list[Outcome] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    wants_each: bool = True
+
+    def unchanged(self, n: int) -> None:
+        """It is told of each."""
 
     def planned(self, n_found: int, n_to_listen: int) -> None:
         """Nothing to show before it is done."""

@@ -106,6 +106,15 @@ class RunReport:
         elif not self.quiet and self._worth_a_line(outcome):
             self._say(f"{shown(outcome.path, self.roots)}: {self._what_happened(outcome)}")
 
+    @property
+    def wants_each(self) -> bool:
+        """Only the lines for programs name the tracks that stay as they are."""
+        return self.as_json
+
+    def unchanged(self, n: int) -> None:
+        """So many tracks stay as they are."""
+        self.counts[Status.UNCHANGED] += n
+
     def listened(self) -> None:
         """One more of the tracks to listen to is done."""
         self.n_listened += 1

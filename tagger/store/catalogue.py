@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import time
 from abc import ABC
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from tagger.errors import StoreError
 from tagger.places import below
-from tagger.store.columns import analysis_fields, arrays_to_blobs, estimate_fields, plain, tag_fields
+from tagger.store.columns import (
+    analysis_fields,
+    arrays_to_blobs,
+    estimate_fields,
+    plain,
+    tag_fields,
+    to_json,
+)
 from tagger.store.filters import TrackFilter
 from tagger.store.journal import Journal
 from tagger.store.rows import PERSONS, LabelSource, TrackRow
@@ -160,7 +167,7 @@ class Catalogue(Journal, ABC):
     # --- what is gone ---
 
     def mark_missing(
-        self, roots: Iterable[bytes], seen_ids: set[int], *, unreadable: Iterable[bytes] = ()
+        self, roots: Iterable[bytes], seen_ids: Container[int], *, unreadable: Iterable[bytes] = ()
     ) -> int:
         """Mark the tracks below scanned folders that the scan did not see; clear the mark on those it saw.
 
@@ -168,7 +175,7 @@ class Catalogue(Journal, ABC):
         ----------
         roots : iterable of bytes
             Folders that were walked to the end. Not the folder of a file that was named alone.
-        seen_ids : set of int
+        seen_ids : container of int
             The tracks found.
         unreadable : iterable of bytes
             Folders the scan could not look into: nothing is known of the tracks below.
@@ -179,21 +186,22 @@ class Catalogue(Journal, ABC):
             How many tracks below the folders are missing now.
         """
         hidden = tuple(below(folder)[0] for folder in unreadable)
-        marked = {row[0] for row in self._all("SELECT id FROM tracks WHERE missing_since_ns IS NOT NULL")}
-        known = {
-            row[0]: row[1]
-            for root in roots
-            for row in self._all("SELECT id, path FROM tracks WHERE path >= ? AND path < ?", below(root))
-        }
-        missing = {track_id for track_id, path in known.items() if not path.startswith(hidden)} - seen_ids
-        missing |= (marked & known.keys()) - seen_ids
+        marked = self.missing_ids()
+        unseen = {i for root in roots for i in self.ids_below(root) if i not in seen_ids}
+        fresh = unseen - marked
+        if hidden and fresh:
+            asked = self._each(
+                "SELECT id, path FROM tracks WHERE id IN (SELECT value FROM json_each(?))",
+                (to_json(list(fresh)),),
+            )
+            fresh = {track_id for track_id, path in asked if not path.startswith(hidden)}
         now = time.time_ns()
-        changes: list[tuple[int | None, int]] = [(now, track_id) for track_id in missing - marked]
-        changes += [(None, track_id) for track_id in marked & seen_ids]
+        changes: list[tuple[int | None, int]] = [(now, track_id) for track_id in fresh]
+        changes += [(None, track_id) for track_id in marked if track_id in seen_ids]
         if changes:
             with self.transaction():
                 self._conn.executemany("UPDATE tracks SET missing_since_ns = ? WHERE id = ?", changes)
-        return len(missing)
+        return len(fresh) + len(unseen & marked)
 
     def prune_missing(self, *, force: bool = False) -> int:
         """Forget the tracks that are missing; what was written to them stays in the journal.

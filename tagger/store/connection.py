@@ -153,6 +153,12 @@ def _set_journal_mode(conn: sqlite3.Connection, mode: str, busy_timeout_s: float
         time.sleep(0.01)
 
 
+def roll_back(conn: sqlite3.Connection) -> None:
+    """Undo the transaction that is open, if an error has not done so already."""
+    if conn.in_transaction:
+        conn.execute("ROLLBACK")
+
+
 def empty_log(conn: sqlite3.Connection) -> None:
     """Move what the write-ahead log holds into the database file, so that a copy of that file is complete.
 

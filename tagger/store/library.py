@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Literal
 
 from tagger.places import below
 from tagger.store import columns, rows
-from tagger.store.connection import explain
 from tagger.store.filters import EVERYTHING, Condition, TrackFilter
+from tagger.store.reading import Reading
 from tagger.store.rows import (
     RUN_COLUMNS,
     TRACK_COLUMNS,
@@ -44,40 +43,20 @@ _BATCH = 500
 _FAILED = ", ".join(f"'{status}'" for status in sorted(FAILURES))
 
 
-class Library:
+class Library(Reading):
     """Reads; `Store` adds the writing.
 
     Every method raises StoreError when the database cannot be read.
     """
 
-    def __init__(self, conn: sqlite3.Connection, name: str) -> None:
-        self._conn = conn
-        self._name = name
-
-    def _all(self, sql: str, params: Sequence[object] = ()) -> list[Any]:
-        try:
-            return self._conn.execute(sql, params).fetchall()
-        except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
-            if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)):
-                raise  # a bug of ours
-            raise explain(error, self._name) from error
-
-    def _one(self, sql: str, params: Sequence[object] = ()) -> Any:
-        found = self._all(sql, params)
-        return found[0] if found else None
-
-    def query(self, sql: str, params: Sequence[object] = ()) -> list[Any]:
-        """Rows of a SELECT over the tables of `tagger.store.schema`, for those who count differently."""
-        return self._all(sql, params)
-
-    def add_function(self, name: str, function: Callable[..., int | float | str | None], n_args: int) -> None:
-        """Make a pure function of Python callable from the SQL of `query`."""
-        self._conn.create_function(name, n_args, function, deterministic=True)
-
     def find(self, path: bytes) -> TrackRow | None:
         """Track at a path."""
         row = self._one(f"SELECT {TRACK_COLUMNS} FROM tracks WHERE path = ?", (path,))
         return None if row is None else rows.track_row(row)
+
+    def knows(self, path: bytes) -> bool:
+        """Whether there is a track at a path."""
+        return self._one("SELECT 1 FROM tracks WHERE path = ?", (path,)) is not None
 
     def track(self, track_id: int) -> TrackRow | None:
         """Track of an id; ids are never used twice."""
@@ -179,7 +158,16 @@ class Library:
         found = self._all("SELECT path FROM tracks WHERE missing_since_ns IS NULL")
         return {os.path.dirname(row[0]) for row in found}
 
-    def missing_share(self, folder: bytes, seen_ids: set[int]) -> tuple[int, int]:
+    def missing_ids(self) -> set[int]:
+        """The tracks marked as missing."""
+        return {row[0] for row in self._each("SELECT id FROM tracks WHERE missing_since_ns IS NOT NULL")}
+
+    def ids_below(self, folder: bytes) -> Iterator[int]:
+        """Ids of the tracks anywhere below a folder, read from the index of paths alone."""
+        for row in self._each("SELECT id FROM tracks WHERE path >= ? AND path < ?", below(folder)):
+            yield row[0]
+
+    def missing_share(self, folder: bytes, seen_ids: Container[int]) -> tuple[int, int]:
         """How many tracks were present below a scanned folder, and how many of these the scan did not see.
 
         When most have vanished the disk is rather not mounted: ask before `Store.mark_missing`.
@@ -188,10 +176,13 @@ class Library:
         -------
         n_known, n_vanished : int
         """
-        known = self._all(
-            "SELECT id FROM tracks WHERE path >= ? AND path < ? AND missing_since_ns IS NULL", below(folder)
-        )
-        return len(known), sum(row[0] not in seen_ids for row in known)
+        marked = self.missing_ids()
+        n_known = n_vanished = 0
+        for track_id in self.ids_below(folder):
+            if track_id not in marked:
+                n_known += 1
+                n_vanished += track_id not in seen_ids
+        return n_known, n_vanished
 
     def runs(self, limit: int | None = 20) -> list[RunRow]:
         """Runs, the latest first."""

@@ -11,14 +11,13 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Self
-
-from sqlite_utils import Database
+from functools import cached_property
+from typing import Any, Self
 
 from tagger.errors import StoreError
 from tagger.store.catalogue import Catalogue
 from tagger.store.columns import plain, to_json
-from tagger.store.connection import connect, empty_log, explain, tidy_sidecars
+from tagger.store.connection import connect, empty_log, explain, roll_back, tidy_sidecars
 from tagger.store.rows import (
     RunKind,
     RunState,
@@ -43,12 +42,18 @@ class Store(Catalogue):
         notices: Sequence[str],
     ) -> None:
         super().__init__(conn, name)
-        # No plug-ins: they may change the connection. Triggers need not fire one another.
-        self._db = Database(conn, recursive_triggers=False, execute_plugins=False)
         self._tidy_path = path if read_only else None
         self.read_only = read_only
         self.notices = tuple(notices)
         """Sentences for the user about how the database could be opened."""
+
+    @cached_property
+    def _db(self) -> Any:
+        # With the first track that is written: it imports pandas where that is installed, for half a second.
+        from sqlite_utils import Database
+
+        # No plug-ins: they may change the connection. Triggers need not fire one another.
+        return Database(self._conn, recursive_triggers=False, execute_plugins=False)
 
     @classmethod
     def open(
@@ -118,7 +123,7 @@ class Store(Catalogue):
                 yield
                 self._conn.execute("COMMIT")
             except BaseException:
-                self._db.rollback()
+                roll_back(self._conn)
                 raise
         except sqlite3.Error as error:
             if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)):
@@ -156,19 +161,14 @@ class Store(Catalogue):
             The run's id.
         """
         with self.transaction():
-            self._db.execute("UPDATE runs SET state = 'interrupted' WHERE state = 'running'")
-            return self._insert(
-                "runs",
-                {
-                    "kind": kind,
-                    "state": "running",
-                    "started_ns": time.time_ns(),
-                    "version": version,
-                    "model_id": model_id,
-                    "options": to_json(dict(options)),
-                    "counts": "{}",
-                },
+            self._conn.execute("UPDATE runs SET state = 'interrupted' WHERE state = 'running'")
+            begun = self._conn.execute(
+                "INSERT INTO runs (kind, state, started_ns, version, model_id, options, counts) "
+                "VALUES (?, 'running', ?, ?, ?, ?, '{}')",
+                (kind, time.time_ns(), plain(version), plain(model_id), to_json(dict(options))),
             )
+            assert begun.lastrowid is not None
+            return begun.lastrowid
 
     def finish_run(
         self,
@@ -181,16 +181,11 @@ class Store(Catalogue):
     ) -> None:
         """Record how a run ended; `counts` are the tracks by status."""
         with self.transaction():
-            self._update(
-                "runs",
-                run_id,
-                {
-                    "state": state,
-                    "ended_ns": time.time_ns(),
-                    "exit_code": exit_code,
-                    "counts": to_json({str(key): int(n) for key, n in counts.items()}),
-                    "tracks_per_s": tracks_per_s,
-                },
+            written = to_json({str(key): int(n) for key, n in counts.items()})
+            self._conn.execute(
+                "UPDATE runs SET state = ?, ended_ns = ?, exit_code = ?, counts = ?, tracks_per_s = ? "
+                "WHERE id = ?",
+                (state, time.time_ns(), plain(exit_code), written, plain(tracks_per_s), run_id),
             )
 
     def set_outcome(self, run_id: int, track_id: int, outcome: Outcome, *, settings_key: str) -> None:

@@ -1,0 +1,44 @@
+"""Rows of an open database, and what SQLite says when it cannot read them, put in words."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tagger.store.connection import explain
+
+
+class Reading:
+    """An open database to be read.
+
+    Every method raises StoreError when the database cannot be read.
+    """
+
+    def __init__(self, conn: sqlite3.Connection, name: str) -> None:
+        self._conn = conn
+        self._name = name
+
+    def _all(self, sql: str, params: Sequence[object] = ()) -> list[Any]:
+        return list(self._each(sql, params))
+
+    def _each(self, sql: str, params: Sequence[object] = ()) -> Iterator[Any]:
+        """Rows one by one, for more of them than memory should hold; write nothing meanwhile."""
+        try:
+            yield from self._conn.execute(sql, params)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)):
+                raise  # a bug of ours
+            raise explain(error, self._name) from error
+
+    def _one(self, sql: str, params: Sequence[object] = ()) -> Any:
+        found = self._all(sql, params)
+        return found[0] if found else None
+
+    def query(self, sql: str, params: Sequence[object] = ()) -> list[Any]:
+        """Rows of a SELECT over the tables of `tagger.store.schema`, for those who count differently."""
+        return self._all(sql, params)
+
+    def add_function(self, name: str, function: Callable[..., int | float | str | None], n_args: int) -> None:
+        """Make a pure function of Python callable from the SQL of `query`."""
+        self._conn.create_function(name, n_args, function, deterministic=True)
