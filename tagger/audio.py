@@ -63,7 +63,7 @@ class Recording:
         Length of what has been decoded so far.
     complete : bool
         False when a limit ended the decoding before the end of the file.
-    name, input, stream, failures : for `tagger.sampling`: PyAV's own, and what they raise.
+    name, input, stream, failures, mixers : PyAV's own, what they raise, and what mixed: for other modules.
     """
 
     failures = _FAILURES
@@ -71,6 +71,7 @@ class Recording:
     def __init__(self, path: bytes, file: BinaryIO) -> None:
         self.name = display(path)
         self.decoded_s, self.complete = 0.0, True
+        self.mixers: list[Mixer] = []
         self._resamplers: list[Resampler] = []
         if not size_of(file):
             raise AudioError(f"{self.name}: the file is empty")
@@ -182,7 +183,9 @@ class Recording:
 
     def mixer(self, frame: Any) -> Mixer:
         """What mixes frames like this one."""
-        return Mixer(frame, partial(av.AudioResampler, "flt", "mono", frame.sample_rate, frame_size=BLOCK))
+        graph = partial(av.AudioResampler, "flt", "mono", frame.sample_rate, frame_size=BLOCK)
+        self.mixers.append(Mixer(frame, graph))
+        return self.mixers[-1]
 
     def resampler(self, rate: int, sr: int) -> Resampler:
         """A new one, that counts for this recording."""

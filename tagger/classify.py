@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
@@ -193,8 +193,7 @@ def analyse(
         How many of its segments to listen to (see `tagger.sampling`), 0 for all. All are heard too where the
         file cannot be sampled exactly.
     timed : callable, optional
-        Gives the context in which a part (``decode``, ``mel``, ``cnn``) runs, to measure it.
-
+        Gives the context in which a part (``decode``, ``mel``, ``cnn``…) runs, to measure it.
     spent : dict, optional
         What `timed` measures, by part: what resampling took is moved from ``decode`` to ``resample``.
 
@@ -232,7 +231,9 @@ def _analyse(
         import numpy as np
 
         from tagger.audio import open_recording
-        from tagger.features import chunks, log_mel, normalise
+        from tagger.features import chunks, log_mel_of, normalise, power_spectrogram
+        from tagger.measures import Measures
+        from tagger.mixing import width
         from tagger.pooling import fluctuation, pool
         from tagger.sampling import sample
 
@@ -240,6 +241,7 @@ def _analyse(
     logits: list[NDArray[np.float32]] = []
     embeddings: list[NDArray[np.float32]] = []
     pulses: list[NDArray[np.float32]] = []
+    measures = Measures(config)
     n_samples = 0
     short = silent = False
     with open_recording(path) as recording:
@@ -258,10 +260,13 @@ def _analyse(
                 silent = True
             else:
                 with timed("mel"):
-                    mel = normalise(log_mel(y, config))
+                    power = power_spectrogram(y, config)
+                    mel = normalise(log_mel_of(power, config))
                     cut = chunks(mel, config, pad=short and len(y) >= MIN_SOUND_S * config.sr)
                     if len(cut):
                         pulses.append(fluctuation(cut[0] if short else mel, config))
+                with timed("measures"):
+                    measures.add(y, power)
                 if len(cut):
                     with timed("cnn"):
                         said, embedded = model.predict(cut)
@@ -291,4 +296,5 @@ def _analyse(
         analysed_s=analysed_s,
         short=short,
         abstain=abstain,
+        **asdict(measures.of_track(width(recording.mixers))),
     )

@@ -135,6 +135,27 @@ def log_mel(y: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.float32
     ValueError
         `y` is not one-dimensional or is empty.
     """
+    return log_mel_of(power_spectrogram(y, config), config)
+
+
+def power_spectrogram(y: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.float32]:
+    """Power spectrum of each frame of one segment.
+
+    Parameters
+    ----------
+    y : (n_samples,) float32
+    config : FeatureConfig
+
+    Returns
+    -------
+    (n_frames, n_fft // 2 + 1) float32
+        Squared magnitudes of the Hann-windowed frames; ``n_frames = 1 + n_samples // hop_length``.
+
+    Raises
+    ------
+    ValueError
+        `y` is not one-dimensional or is empty.
+    """
     if y.ndim != 1 or not y.size:
         raise ValueError(f"expected mono samples, got the shape {y.shape}")
     padded = np.pad(np.asarray(y, dtype=np.float32), config.n_fft // 2)
@@ -142,7 +163,11 @@ def log_mel(y: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.float32
     spectrum = scipy.fft.rfft(
         frames * _window(config.n_fft), overwrite_x=True
     )  # numpy's takes four times as long
-    power = spectrum.real**2 + spectrum.imag**2
+    return np.asarray(spectrum.real**2 + spectrum.imag**2, dtype=np.float32)
+
+
+def log_mel_of(power: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.float32]:
+    """`log_mel` of a segment whose `power_spectrogram` is known."""
     mel = power @ _filterbank(config.sr, config.n_fft, config.n_mels)
     db = 10.0 * np.log10(np.maximum(mel, _AMIN))
     db -= db.max()

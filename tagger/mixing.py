@@ -7,7 +7,7 @@ them are mixed at once; whatever else there is goes through the filter graph sti
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,13 @@ _HALF_POWER = 0.5**0.5
 
 
 class Mixer:
-    """Mixes the frames of one rate, layout and sample format, in their order."""
+    """Mixes the frames of one rate, layout and sample format, in their order.
+
+    Attributes
+    ----------
+    power, mixed_power : float
+        Sum of the squares of all channels so far, and of their mix; both 0 where the filter graph mixed.
+    """
 
     def __init__(self, frame: Any, filter_graph: Callable[[], Any]) -> None:
         """`frame` shows the kind; `filter_graph` makes an AudioResampler to mono float for other kinds."""
@@ -41,6 +47,7 @@ class Mixer:
         self._packed = self._n_channels > 1 and not frame.format.is_planar
         self._held: list[list[NDArray[Any]]] = []
         self._n_held = 0
+        self.power = self.mixed_power = 0.0
         if kind:
             self._dtype, self._scale = kind
             self._scale *= _HALF_POWER if self._n_channels == 2 else 1.0
@@ -77,5 +84,20 @@ class Mixer:
         scale = np.float32(self._scale)
         mono: NDArray[np.float32] = np.multiply(channels[0], scale, dtype=np.float32)
         for channel in channels[1:]:
-            mono += np.multiply(channel, scale, dtype=np.float32)
+            other = np.multiply(channel, scale, dtype=np.float32)
+            self.power += 2 * (_squares(mono) + _squares(other))  # at half the power each
+            mono += other
+            self.mixed_power += _squares(mono)
         return mono
+
+
+def _squares(y: NDArray[np.float32]) -> float:
+    return float(np.einsum("i,i", y, y))  # not BLAS, which may share it among threads
+
+
+def width(mixers: Iterable[Mixer]) -> float:
+    """How much more power the channels had than their mix: 1 for mono and for two equal channels, 2 for two
+    that have nothing in common."""
+    mixers = tuple(mixers)
+    mixed = sum(mixer.mixed_power for mixer in mixers)
+    return sum(mixer.power for mixer in mixers) / mixed if mixed else 1.0

@@ -18,6 +18,7 @@ WORKER_PARTS = {
     "decode": "decoding, mixed to mono",
     "resample": "resampling",
     "mel": "mel spectrograms",
+    "measures": "tempo and loudness",
     "cnn": "the network",
     "tags": "reading tags",
     "digest": "reading the file for its digest",
