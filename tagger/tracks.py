@@ -206,7 +206,8 @@ class Heard:
     failure: Status | None = None
     reason: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Time spent by part: ``decode``, ``resample``, ``mel``, ``measures``, ``cnn``, ``tags``, ``digest``, ``model``."""
+    """Time spent by part: ``decode``, ``resample``, ``mel``, ``measures``, ``cnn``, ``tags``, ``digest``,
+    ``model``."""
 
 
 @dataclass(frozen=True, slots=True)

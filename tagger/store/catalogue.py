@@ -10,6 +10,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from tagger.errors import StoreError
 from tagger.places import below
 from tagger.store.columns import (
+    MEASURES,
     analysis_fields,
     arrays_to_blobs,
     estimate_fields,
@@ -25,7 +26,7 @@ from tagger.tracks import FileTags, GenreEstimate, Heard, Track, display
 _NO_ANALYSIS: dict[str, object] = {"model_id": None, "listened_ns": None}
 _COPIED = (
     "digest, model_id, genre, confidence, probabilities, estimate_reason, duration_s, analysed_s, n_chunks, "
-    "short, abstain, listened_ns"
+    f"short, abstain, listened_ns, {', '.join(MEASURES)}"
 )
 
 

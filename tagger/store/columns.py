@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Value = None | int | float | str | bytes
+MEASURES = ("tempo_bpm", "tempo_strength", "loudness_lufs", "loudness_range_lu")
+"""Columns of `tracks` named as the fields of `TrackAnalysis` that they hold."""
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 
 
@@ -87,8 +89,10 @@ def tag_fields(tags: FileTags) -> dict[str, object]:
 def analysis_fields(analysis: TrackAnalysis | None) -> dict[str, object]:
     """Columns of `tracks` that come from an analysis, cleared where there is none."""
     if analysis is None:
-        return {"duration_s": None, "analysed_s": None, "n_chunks": None, "short": False, "abstain": ""}
-    return {
+        nothing = {"duration_s": None, "analysed_s": None, "n_chunks": None, "short": False, "abstain": ""}
+        return nothing | dict.fromkeys(MEASURES)
+    measures = {name: getattr(analysis, name) for name in MEASURES}
+    return measures | {
         "duration_s": analysis.duration_s,
         "analysed_s": analysis.analysed_s,
         "n_chunks": len(analysis.activations),

@@ -77,7 +77,7 @@ class Library(Reading):
         """What the model (`TrackRow.model_id`) heard; None where it did not listen."""
         row = self._one(
             "SELECT a.activations, a.n_chunks, a.n_genres, a.embedding, "
-            "t.duration_s, t.analysed_s, t.short, t.abstain "
+            f"t.duration_s, t.analysed_s, t.short, t.abstain, t.{', t.'.join(columns.MEASURES)} "
             "FROM analyses AS a JOIN tracks AS t ON t.id = a.track_id WHERE a.track_id = ?",
             (track_id,),
         )
@@ -90,6 +90,7 @@ class Library(Reading):
             analysed_s=row[5] or 0.0,
             short=bool(row[6]),
             abstain=row[7],
+            **dict(zip(columns.MEASURES, row[8:], strict=True)),
         )
 
     def other_embeddings(self, n_dims: int) -> frozenset[int]:

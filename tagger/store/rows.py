@@ -62,6 +62,11 @@ class TrackRow:
     missing_since_ns: int | None
     run_id: int | None
     """The last run that had something to do with it."""
+    tempo_bpm: float | None = None
+    tempo_strength: float | None = None
+    """None where the tempo was never measured: by an earlier version of this program."""
+    loudness_lufs: float | None = None
+    loudness_range_lu: float | None = None
 
     @property
     def estimate(self) -> GenreEstimate | None:

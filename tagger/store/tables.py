@@ -26,7 +26,8 @@ VIEWS: tuple[str, ...] = (
     """CREATE VIEW library AS SELECT
         tracks.id, display AS path, title, artist, album, year,
         (SELECT coalesce(group_concat(value, '; '), '') FROM json_each(file_genres)) AS in_file,
-        genre AS heard, round(confidence, 4) AS confidence,
+        genre AS heard, round(confidence, 4) AS confidence, round(tempo_bpm, 1) AS tempo_bpm,
+        round(loudness_lufs, 1) AS loudness_lufs,
         (SELECT coalesce(group_concat(genre, '; '), '') FROM (SELECT genre FROM labels
             WHERE track_id = tracks.id AND source IN ('user', 'import') ORDER BY id)) AS said,
         status, reason, round(duration_s, 1) AS duration_s, model_id AS model,
@@ -46,6 +47,8 @@ VIEWS: tuple[str, ...] = (
         round(tracks_per_s, 2) AS tracks_per_s, counts
     FROM runs""",
 )
+
+_BY_TEMPO: tuple[str, ...] = ("CREATE INDEX tracks_by_tempo ON tracks (tempo_bpm)",)
 
 # A genre is the model's label; what was written to the file stands in `outcomes` and `edits`. Paths are
 # BLOBs: file names need not be text. `display` is the printable path, for people and for the search.
@@ -90,6 +93,10 @@ TABLES: tuple[str, ...] = (
         n_chunks INTEGER,
         short INTEGER NOT NULL DEFAULT 0,
         abstain TEXT NOT NULL DEFAULT '',
+        tempo_bpm REAL,
+        tempo_strength REAL,
+        loudness_lufs REAL,
+        loudness_range_lu REAL,
         status TEXT,
         reason TEXT NOT NULL DEFAULT '',
         settings_key TEXT NOT NULL DEFAULT '',
@@ -108,6 +115,7 @@ TABLES: tuple[str, ...] = (
     "CREATE INDEX tracks_by_status ON tracks (status, missing_since_ns)",
     "CREATE INDEX tracks_by_genre ON tracks (genre, confidence, missing_since_ns)",
     "CREATE INDEX tracks_by_model ON tracks (model_id, missing_since_ns)",
+    *_BY_TEMPO,
     """CREATE TABLE analyses (
         track_id INTEGER PRIMARY KEY REFERENCES tracks (id) ON DELETE CASCADE,
         model_id TEXT NOT NULL,
@@ -182,7 +190,13 @@ TABLES: tuple[str, ...] = (
 )
 """The current schema but for the views, one statement each."""
 
-_VERSION_3: tuple[str, ...] = ()
+_VERSION_3: tuple[str, ...] = (
+    "ALTER TABLE tracks ADD COLUMN tempo_bpm REAL",
+    "ALTER TABLE tracks ADD COLUMN tempo_strength REAL",
+    "ALTER TABLE tracks ADD COLUMN loudness_lufs REAL",
+    "ALTER TABLE tracks ADD COLUMN loudness_range_lu REAL",
+    *_BY_TEMPO,
+)
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_MAPS, _VERSION_3)
 """`MIGRATIONS[n - 1]` are the statements that make version n + 1 of version n. Views are made anew each time.
