@@ -146,8 +146,9 @@ class TaggerGenre(BeetsPlugin):
     def _settings(self) -> Config:
         from dataclasses import replace
 
-        from tagger.config import load_config
+        from tagger.config import load
         from tagger.configfile import checked
+        from tagger.shelf import with_own_model
 
         said: dict[str, Any] = {key: self.config[key].get() for key in _LISTENING}
         said = {key: value for key, value in said.items() if value is not None}
@@ -162,7 +163,8 @@ class TaggerGenre(BeetsPlugin):
         for value in values.values():
             if isinstance(value, ConfigError):
                 raise value
-        return replace(load_config(None, os.environ), **values)
+        loaded = load(None, os.environ)
+        return with_own_model(loaded, replace(loaded.config, **values))
 
     def _stop(self, lib: Library) -> None:
         if self._ear is not None:

@@ -13,11 +13,11 @@ import streamlit as st
 
 from dashboards import filters, listening
 from tagger.card import ModelCard, read_card
-from tagger.config import Config, load_config
+from tagger.config import Config, load
 from tagger.errors import ModelError, StoreError, TaggerError
 from tagger.heads import Head
 from tagger.model import shipped_model_dir, shipped_models
-from tagger.shelf import chosen_head, heads_dir
+from tagger.shelf import chosen_head, heads_dir, with_own_model
 from tagger.store import Store
 from tagger.store.rows import TrackRow
 from tagger.tracks import display
@@ -67,7 +67,8 @@ def settings() -> Config:
     ConfigError
         They are not right.
     """
-    return load_config(None, os.environ)
+    loaded = load(None, os.environ)
+    return with_own_model(loaded, loaded.config)
 
 
 def limits(config: Config, card: ModelCard, head: Head | None = None) -> Limits:

@@ -1,7 +1,8 @@
-"""Where a collection's heads lie, and which is in use: ``heads/NAME/VERSION/`` beside the database.
+"""What a collection taught and which of it is in use: ``heads/NAME/VERSION/``, ``models/NAME/VERSION/``.
 
-``heads/chosen.json`` holds the choices made so far, the latest last, so that the one before can be taken up
-again.
+Both lie beside the database; the second holds networks of the person's own (`tagger finetune`).
+``heads/chosen.json`` holds the choices made so far among them, the latest last, so that the one before can be
+taken up again.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tagger.card import ModelCard
+from tagger.config import Config, Loaded
 from tagger.errors import ModelError
 from tagger.headfile import BASE, NAME, read_head, read_head_card, versions
 from tagger.heads import Head, HeadCard
@@ -25,6 +28,45 @@ _CHOSEN = "chosen.json"
 def heads_dir(database: Path) -> Path:
     """Where the heads of a database lie."""
     return database.parent / "heads"
+
+
+def models_dir(database: Path) -> Path:
+    """Where a collection's own networks lie."""
+    return database.parent / "models"
+
+
+def own_models(folder: Path) -> dict[str, Path]:
+    """Folders of a collection's own networks by their id, by name and version."""
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    return {f"{n}@{v}": folder / n / str(v) for n in names for v in versions(folder / n)}
+
+
+def model_in_use(database: Path) -> Path | None:
+    """Folder of the own network that the latest choice is, or stands on; None where that is none of them.
+
+    Raises
+    ------
+    ModelError
+        The choices, or the head chosen last, are damaged.
+    """
+    history = choices(heads_dir(database))
+    own = own_models(models_dir(database))
+    if not history or history[-1] == BASE or not own:
+        return None
+    if history[-1] in own:
+        return own[history[-1]]
+    return own.get(read_head_card(head_folder(heads_dir(database), history[-1])).base)
+
+
+def with_own_model(loaded: Loaded, config: Config) -> Config:
+    """The settings with the own network that is in use, unless the person has named a model."""
+    if loaded.sources["model"] != "default" or config.model != loaded.config.model:
+        return config
+    try:
+        own = model_in_use(config.db)
+    except ModelError:  # whoever needs the head in use meets it as well, and says so
+        return config
+    return config if own is None else replace(config, model=os.fspath(own.absolute()))
 
 
 def list_heads(folder: Path) -> list[HeadCard | ModelError]:
@@ -56,6 +98,24 @@ def find_head(folder: Path, wanted: str) -> str:
         return f"{name}@{int(version)}"
     known = ", ".join(card.head_id for card in list_heads(folder) if isinstance(card, HeadCard))
     raise ModelError(f"there is no head {wanted!r}: there is {known or 'none; `tagger learn` makes one'}")
+
+
+def find(database: Path, wanted: str) -> str:
+    """The full id of a head or of an own network: ``NAME`` means its latest version.
+
+    Raises
+    ------
+    ModelError
+        There is none of that name and version.
+    """
+    own = own_models(models_dir(database))
+    name, _, version = wanted.partition("@")
+    if version and wanted in own:
+        return wanted
+    of_name = [one for one in own if one.partition("@")[0] == name]
+    if of_name and not version:
+        return of_name[-1]
+    return find_head(heads_dir(database), wanted)
 
 
 def head_folder(folder: Path, head_id: str) -> Path:
@@ -105,11 +165,15 @@ def choose_head(folder: Path, history: Sequence[str]) -> None:
         ) from None
 
 
-def remove_head(folder: Path, head_id: str) -> None:
-    """Delete a bundle, and take it out of the choices: the one before is in use again."""
-    rest = [one for one in choices(folder) if one != head_id]
-    choose_head(folder, rest)
-    shutil.rmtree(head_folder(folder, head_id))
+def remove_taught(database: Path, taught: str) -> None:
+    """Delete a head or an own network, and take it out of the choices: the one before is in use again.
+
+    The heads that stand on an own network are kept; they say what they need when they are chosen.
+    """
+    folder = heads_dir(database)
+    choose_head(folder, [one for one in choices(folder) if one != taught])
+    own = own_models(models_dir(database))
+    shutil.rmtree(own.get(taught) or head_folder(folder, taught))
 
 
 def chosen_head(folder: Path, card: ModelCard) -> tuple[Head | None, str]:
@@ -121,8 +185,10 @@ def chosen_head(folder: Path, card: ModelCard) -> tuple[Head | None, str]:
         It is missing or damaged.
     """
     history = choices(folder)
-    if not history or history[-1] == BASE:
+    if not history or history[-1] in (BASE, card.model_id):
         return None, ""
+    if history[-1] in own_models(folder.with_name("models")):
+        return None, f"{history[-1]} was chosen, but the settings name {card.model_id}, which is used."
     head = read_head(head_folder(folder, history[-1]))
     same = (head.card.base, head.card.base_sha256) == (card.model_id, card.weights.sha256)
     if same and (head.kept < len(card.genres)).all():

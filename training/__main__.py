@@ -213,5 +213,14 @@ def reference(recipe_path: Path, directory: Path, data_dir: Path) -> None:
     click.echo(f"{directory}: {n_tracks} tracks")
 
 
+@main.command()
+@click.argument("folder", metavar="WORK", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def finetune(folder: Path) -> None:
+    """Do the job that `tagger finetune` has put into WORK, going on where an earlier call stopped."""
+    from training.collection import finetune as tune
+
+    tune(folder, say=click.echo)
+
+
 if __name__ == "__main__":
     main(prog_name="python -m training")

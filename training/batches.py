@@ -40,12 +40,19 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no type
     """
 
     def __init__(
-        self, clips: Clips, teachers: Mapping[str, Teacher], recipe: Recipe, *, seed: int, first_step: int = 0
+        self,
+        clips: Clips,
+        teachers: Mapping[str, Teacher],
+        recipe: Recipe,
+        *,
+        seed: int,
+        first_step: int = 0,
+        soft: NDArray[np.float32] | None = None,
     ) -> None:
         super().__init__(workers=1)
         self._clips, self._teachers, self._recipe = clips, teachers, recipe
         self._seed, self._step = seed, first_step
-        self._targets = targets(clips, recipe)
+        self._targets = targets(clips, recipe) if soft is None else soft
         self._band_mean = clips.mel.mean(axis=1)
         self._loudness = clips.mel.mean(axis=2).var(axis=1)
         self._pools: list[tuple[float, list[NDArray[np.int64]]]] = []

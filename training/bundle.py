@@ -14,7 +14,7 @@ from tagger.card import ModelCard
 from tagger.features import FeatureConfig
 from tagger.model import GenreModel, load_model
 from training.dataset import DatasetError
-from training.export import Precision, parity, to_litert, write_bundle
+from training.export import Precision, parity, save_network, to_litert, write_bundle
 from training.folds import LEAKY_FILE
 from training.recipe import Recipe
 from training.runs import REPORT_FILE, RUN_FILE, load_network
@@ -132,6 +132,7 @@ def export_run(
     network = load_network(folder)
     run = _read(folder / RUN_FILE)
     weights = to_litert(network, precision)
+    kept = save_network(directory, network)
     sources = [d.source for d in recipe.data]
 
     def write(metrics: Mapping[str, Any]) -> ModelCard:
@@ -156,6 +157,7 @@ def export_run(
                 "n_parameters": int(network.count_params()),
                 "precision": precision,
                 "recipe": run["recipe"],
+                "network": kept,
             },
             licence=LICENCE + (LICENCE_MAGNATUNE if "magnatune" in sources else ""),
             details=report,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import tempfile
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from tagger.model import GenreModel, load_model
 
 WEIGHTS_FILE = "model.tflite"
 METRICS_FILE = "metrics.json"
+NETWORK_FILE = "network.npz"
+"""The weights as Keras has them, in half precision: what `tagger finetune` trains on from."""
 
 Precision = Literal["float32", "float16", "dynamic"]
 
@@ -106,6 +109,17 @@ def write_bundle(
     if details is not None:
         (directory / METRICS_FILE).write_text(_json(details), encoding="utf-8")
     return load_model(directory).card
+
+
+def save_network(directory: Path, network: keras.Model) -> dict[str, str]:
+    """Write a network's weights into a bundle; what the card says of the file."""
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer, **{f"w{i}": w.astype(np.float16) for i, w in enumerate(network.get_weights())}
+    )
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / NETWORK_FILE).write_bytes(buffer.getvalue())
+    return {"file": NETWORK_FILE, "sha256": hashlib.sha256(buffer.getvalue()).hexdigest()}
 
 
 def _json(table: Mapping[str, Any]) -> str:

@@ -53,7 +53,7 @@ def train_run(
         seed=seed,
         folder=folder,
         valid=None if everything else clips.take(watched),
-        init=init,
+        init=None if init is None else keras.models.load_model(init),
         say=say,
     )
     about = {"recipe": recipe.to_dict(), "seed": seed, "everything": everything, "n_clips": int(rows.sum())}

@@ -175,7 +175,8 @@ def train(
     folder: Path | None = None,
     valid: Clips | None = None,
     valid_every: int = 4,
-    init: Path | None = None,
+    init: keras.Model | None = None,
+    soft: NDArray[np.float32] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Trained:
     """Train a network.
@@ -193,8 +194,10 @@ def train(
         For checkpoints (resumed from where present) and the learning curve.
     valid : Clips or None
         Measured every `valid_every` epochs for the curve alone; nothing is chosen by it.
-    init : Path or None
-        A saved network of the same recipe to start from instead of random weights.
+    init : keras.Model or None
+        A network of the same recipe to start from instead of random weights.
+    soft : (n_clips, n_genres) or None
+        What to say of each clip, in place of its genre alone.
     say : callable
         Gets a line of progress per epoch.
 
@@ -220,7 +223,7 @@ def train(
         loss_weights={"logits": 1.0} | dict.fromkeys(sizes, t.teacher_weight),
     )
     if init is not None:
-        _copy_weights(keras.models.load_model(init), full, sizes)
+        _copy_weights(init, full, sizes)
     state = None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -228,7 +231,7 @@ def train(
     watch = _Watch(recipe, folder, valid, valid_every, say, state)
     epochs = -(-t.steps // t.epoch_steps)
     model.fit(
-        Batches(clips, teachers, recipe, seed=seed, first_step=watch.step),
+        Batches(clips, teachers, recipe, seed=seed, first_step=watch.step, soft=soft),
         epochs=epochs,
         initial_epoch=watch.step // t.epoch_steps,
         steps_per_epoch=t.epoch_steps,

@@ -51,10 +51,16 @@ def library_chosen() -> str:
 
 
 def load_settings(config: Path | None, **given: object) -> Config:
-    """Defaults, configuration file, environment, then the options given."""
-    from tagger.config import load_config
+    """Defaults, a model of the collection's own, configuration file, environment, then the options given."""
+    from tagger.config import load
 
-    return load_config(config, os.environ, library_chosen()).with_options(**given)
+    loaded = load(config, os.environ, library_chosen())
+    settings = loaded.config.with_options(**given)
+    if not (settings.db.parent / "models").is_dir():
+        return settings
+    from tagger.shelf import with_own_model
+
+    return with_own_model(loaded, settings)
 
 
 def absolute(paths: Iterable[bytes]) -> tuple[bytes, ...]:

@@ -1,4 +1,4 @@
-"""The commands around a collection's own genres: learn, and models, which chooses among what was learnt."""
+"""The command that learns a head from a collection's own genres, and what it says of lessons and figures."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def learn(
             store, loaded.card, n_dims, settings.genres, from_tags=from_tags, min_tracks=min_tracks
         )
     if not as_json:
-        _show_lessons(lessons)
+        show_lessons(lessons)
     shelf = heads_dir(settings.db)
     in_use, unfit = chosen_head(shelf, loaded.card)
     reference = read_reference(directory, loaded.card)
@@ -83,7 +83,7 @@ def learn(
     if not as_json:
         if unfit:
             click.echo(unfit, err=True)
-        _show_report(report)
+        show_report(report)
     saved = ""
     if not dry_run and (report.adopt or force):
         with run_lock(settings.db):
@@ -104,7 +104,8 @@ def learn(
     sys.exit(0 if saved or dry_run else 1)
 
 
-def _show_lessons(lessons: Lessons) -> None:
+def show_lessons(lessons: Lessons) -> None:
+    """What there is to learn from, and what is left out."""
     if lessons.taught:
         print_table(
             ["genre", "said", "in files", "artists", "", "spelled"],
@@ -131,7 +132,8 @@ def _show_lessons(lessons: Lessons) -> None:
         )
 
 
-def _show_report(report: Report) -> None:
+def show_report(report: Report) -> None:
+    """The figures, and the verdict."""
     click.echo(f"\nOn your {report.n:,} tracks by {report.n_groups:,} artists, each judged while its artist "
                "was left out:\n")  # fmt: skip
     print_table(
@@ -159,122 +161,3 @@ def _show_report(report: Report) -> None:
         confused = ", ".join(f"{a} as {b} ({n})" for a, b, n in report.confused[:SHOWN_CONFUSIONS])
         click.echo(f"Taken for one another: {confused}")
     click.echo(f"\n{report.verdict}")
-
-
-@click.group(invoke_without_command=True)
-@JSON
-@settings_options
-@click.pass_context
-def models(context: click.Context, as_json: bool, db: Path | None, config: Path | None) -> None:
-    """The models that come with the program, the heads you taught, and which are in use (marked *).
-
-    \b
-    tagger models use mine@2      decide with the second version of the head `mine`
-    tagger models use base        decide without a head
-    tagger models back            take up the choice before
-    tagger models remove mine@1   delete one
-    """
-    settings = load_settings(config, db=db)
-    context.obj = settings
-    if context.invoked_subcommand is not None:
-        return
-    from tagger.errors import ModelError
-    from tagger.headfile import BASE
-    from tagger.model import read_card, shipped_models
-    from tagger.shelf import choices, heads_dir, list_heads
-
-    used = settings.model
-    cards = {name: read_card(model_dir(name)) for name in shipped_models()}
-    if used not in cards:
-        cards[used] = read_card(model_dir(used))
-    shelf = heads_dir(settings.db)
-    chosen = (choices(shelf) or [BASE])[-1]
-    heads = list_heads(shelf)
-    bad = [str(head) for head in heads if isinstance(head, ModelError)]
-    good = [head for head in heads if not isinstance(head, ModelError)]
-    if as_json:
-        lines: list[dict[str, Any]] = [
-            {"name": name, "id": card.model_id, "genres": list(card.genres), "used": name == used,
-             "metrics": dict(card.metrics)}
-            for name, card in cards.items()
-        ] + [
-            {"name": head.name, "id": head.head_id, "genres": list(head.genres),
-             "used": head.head_id == chosen, "metrics": dict(head.metrics), "base": head.base}
-            for head in good
-        ]  # fmt: skip
-        for line in lines:
-            click.echo(json.dumps(line))
-    else:
-        rows = [
-            ("*" if name == used else "", card.model_id, f"{card.weights.size_bytes / 1e6:.2f} MB",
-             f"{card.decision.threshold:.2f}", ", ".join(card.genres))
-            for name, card in cards.items()
-        ] + [
-            ("*" if head.head_id == chosen else "", head.head_id, f"on {head.base}",
-             f"{head.threshold:.2f}", ", ".join(head.genres))
-            for head in good
-        ]  # fmt: skip
-        print_table(["", "model", "size", "threshold", "genres"], rows, right=[2, 3])
-    for sentence in bad:
-        click.echo(sentence, err=True)
-
-
-@models.command()
-@click.argument("head", metavar="NAME[@VERSION]")
-@click.pass_context
-def use(context: click.Context, head: str) -> None:
-    """Decide with this head from now on; `base` for none."""
-    from tagger.errors import ModelError
-    from tagger.headfile import BASE, read_head
-    from tagger.job import run_lock
-    from tagger.shelf import choices, choose_head, find_head, head_folder, heads_dir
-
-    shelf = heads_dir(context.obj.db)
-    wanted = BASE if head == BASE else find_head(shelf, head)
-    if wanted != BASE:
-        read_head(head_folder(shelf, wanted))
-    with run_lock(context.obj.db):
-        try:
-            history = choices(shelf)
-        except ModelError:  # damaged: this choice is the first
-            history = []
-        choose_head(shelf, [*history, wanted])
-    _say_used(wanted)
-
-
-@models.command()
-@click.pass_context
-def back(context: click.Context) -> None:
-    """Take up the choice before."""
-    from tagger.headfile import BASE
-    from tagger.job import run_lock
-    from tagger.shelf import choices, choose_head, heads_dir
-
-    shelf = heads_dir(context.obj.db)
-    with run_lock(context.obj.db):
-        history = choices(shelf)[:-1]
-        choose_head(shelf, history)
-    _say_used((history or [BASE])[-1])
-
-
-@models.command()
-@click.argument("head", metavar="NAME@VERSION")
-@click.pass_context
-def remove(context: click.Context, head: str) -> None:
-    """Delete one version of a head. If it is in use, the choice before is taken up."""
-    from tagger.headfile import BASE
-    from tagger.job import run_lock
-    from tagger.shelf import choices, find_head, heads_dir, remove_head
-
-    if "@" not in head:
-        raise click.UsageError(f"Which version? `tagger models` lists them; write {head}@1, say.")
-    shelf = heads_dir(context.obj.db)
-    head_id = find_head(shelf, head)
-    with run_lock(context.obj.db):
-        remove_head(shelf, head_id)
-    _say_used((choices(shelf) or [BASE])[-1])
-
-
-def _say_used(head: str) -> None:
-    who = "The model itself decides" if head == "base" else f"{head} decides"
-    click.echo(f"{who} from now on; `tagger write --mode own` writes it, without listening again.")
