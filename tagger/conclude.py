@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from tagger import __version__
 from tagger.errors import StoreError
+from tagger.extras import extra_values
 from tagger.gone import mark_gone
-from tagger.heads import judge, judge_id
+from tagger.heads import judge, judge_id, judge_name
 from tagger.job import Report, RunOptions, RunSummary
 from tagger.model import ModelCard
 from tagger.plan import Plan, plan_edit
@@ -19,22 +20,18 @@ from tagger.replace import FileStat
 from tagger.store import Store
 from tagger.store.recognition import WRITTEN_AGAIN, Ids, rows_of, settled
 from tagger.store.rows import RunKind, RunState, TrackRow
-from tagger.tags import genre_state
 from tagger.tracks import (
-    FileTags,
     GenreEstimate,
-    GenreState,
     Heard,
     ListenTask,
     Outcome,
     Status,
-    TagEdit,
     Track,
     TrackAnalysis,
     WriteMode,
     display,
 )
-from tagger.writing import Subject, apply_edit, without_path
+from tagger.writing import Subject, apply_edit, edit_of, subject_of, without_path
 
 NOT_TRIED_AGAIN = frozenset({Status.UNREADABLE, Status.TIMED_OUT, Status.CRASHED})
 """A file that could not be listened to is left alone until it changes, or on request."""
@@ -177,7 +174,7 @@ class Run:
             analysis = self.store.analysis(row.id)
             if analysis is not None:
                 estimate = self._decide(analysis)
-            self._write(subject_of(row), estimate, row)
+            self._write(subject_of(row), estimate, row, analysis)
 
     def conclude_heard(self, track: Track, heard: Heard) -> None:
         """A worker's report: remember it, decide, write."""
@@ -196,7 +193,7 @@ class Run:
         track_id = None if self.options.dry_run else self._remember(track, heard, estimate)
         stat = FileStat(heard.size_bytes, heard.mtime_ns)
         row = None if track_id is None else self.store.track(track_id)
-        self._write(Subject(track.path, track_id, stat, heard.digest, heard.tags), estimate, row)
+        self._write(Subject(track.path, track_id, stat, heard.digest, heard.tags), estimate, row, analysis)
         self.report.listened()
 
     def _conclude_failure(self, track: Track, heard: Heard, status: Status) -> None:
@@ -240,7 +237,9 @@ class Run:
         head = self.options.head
         return judge(analysis, self.card, head, threshold=policy.threshold, margin=policy.margin)
 
-    def _write(self, subject: Subject, estimate: GenreEstimate, row: TrackRow | None) -> None:
+    def _write(
+        self, subject: Subject, estimate: GenreEstimate, row: TrackRow | None, analysis: TrackAnalysis | None
+    ) -> None:
         """Plan the edit, and make it unless this is a dry run or a scan."""
         own = None
         if self.options.policy.mode is WriteMode.OWN and subject.track_id is not None:
@@ -255,7 +254,12 @@ class Run:
             unwritten = Plan(Status.UNCHANGED, f"{plan.reason}; `tagger write` writes it", plan.genre)
             self._end(_outcome(subject.path, unwritten, estimate, subject.tags.genres), subject.track_id)
         else:
-            edit = TagEdit(subject.tags.state, genre_state(plan.after, like=subject.tags.state))
+            extras = extra_values(
+                self.options.policy.extra_tags, confidence=estimate.confidence,
+                model_id=judge_name(self.card.model_id, self.options.head),
+                tempo_bpm=None if analysis is None else analysis.tempo_bpm,
+            )  # fmt: skip
+            edit = edit_of(subject, plan.after, extras)
             with self.profile.timed("writing", of="database"):
                 outcome = apply_edit(
                     self.store, self.run_id, subject, edit, outcome, settings_key=self.key,
@@ -271,12 +275,6 @@ class Run:
             self.store.set_outcome(self.run_id, track_id, outcome, settings_key=self.key)
         self.counts[outcome.status] += 1
         self.report.outcome(outcome)
-
-
-def subject_of(row: TrackRow) -> Subject:
-    """A file as the database knows it; nothing is opened."""
-    tags = FileTags(row.container, row.file_state or GenreState(), row.file_genres)
-    return Subject(row.path, row.id, FileStat(row.size_bytes, row.mtime_ns), row.digest, tags)
 
 
 def _outcome(path: bytes, plan: Plan, estimate: GenreEstimate, before: tuple[str, ...]) -> Outcome:

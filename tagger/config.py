@@ -33,7 +33,7 @@ from tagger.configfile import (
 )
 from tagger.errors import ConfigError
 from tagger.settings import SETTINGS
-from tagger.tracks import WriteMode, display
+from tagger.tracks import ExtraTag, WriteMode, display
 
 
 def default_config_path() -> Path:
@@ -73,6 +73,8 @@ class Config:
     """Least calibrated probability that is written, 0-1; None for the model card's."""
     margin: float | None = None
     """Least lead over the second genre, 0-1; None for the model card's."""
+    extra_tags: tuple[ExtraTag, ...] = ()
+    """Fields beside the genre that are written with it."""
     preserve_mtime: bool = False
     hardlinks: str = "refuse"
     """``"refuse"`` or ``"write"`` files with more than one name."""

@@ -21,9 +21,9 @@ from tagger.labels import options_of, written_name
 from tagger.replace import FileStat
 from tagger.store import Store
 from tagger.store.rows import LabelSource, RunState, TrackRow
-from tagger.tags import genre_state, read_tags
-from tagger.tracks import FileTags, Outcome, Status, TagEdit, display
-from tagger.writing import Subject, apply_edit, settle_unfinished, without_path
+from tagger.tags import read_tags
+from tagger.tracks import FileTags, Outcome, Status, display
+from tagger.writing import Subject, apply_edit, edit_of, settle_unfinished, without_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +207,12 @@ def _write(
         before=tags.genres,
         after=names,
     )
+    subject = Subject(row.path, row.id, stat, row.digest, tags)
     return apply_edit(
         store,
         run_id,
-        Subject(row.path, row.id, stat, row.digest, tags),
-        TagEdit(tags.state, genre_state(names, like=tags.state)),
+        subject,
+        edit_of(subject, names),
         done,
         settings_key=row.settings_key,
         preserve_mtime=config.preserve_mtime,

@@ -117,6 +117,11 @@ def judge_id(model_id: str, head: Head | None) -> str:
     return model_id if head is None else f"{model_id}+{head.key}"
 
 
+def judge_name(model_id: str, head: Head | None) -> str:
+    """Who decides, for people: ``"eleven@3"``, ``"mine@1 on eleven@3"``."""
+    return model_id if head is None else f"{head.card.head_id} on {model_id}"
+
+
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows that sum to 1."""
     e = np.exp(logits - logits.max(axis=1, keepdims=True))

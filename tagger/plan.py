@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from tagger.config import Config
 from tagger.genres import display_name, same_genre
-from tagger.tracks import FileTags, GenreEstimate, GenreState, Status, WriteMode
+from tagger.tracks import ExtraTag, FileTags, GenreEstimate, GenreState, Status, WriteMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class WritePolicy:
     margin: float | None = None
     names: Mapping[str, str] = field(default_factory=dict)
     whitelist: tuple[str, ...] = ()
+    extra_tags: tuple[ExtraTag, ...] = ()
+    """Fields that are written along with a genre. They decide nothing, so they are no part of the key."""
 
     def key(self, model_id: str) -> str:
         """16 hexadecimal digits: a track decided under the same key, and unchanged, needs no new decision."""
@@ -37,7 +39,9 @@ class WritePolicy:
 
 def policy_of(config: Config) -> WritePolicy:
     """What a user's settings say about writing."""
-    return WritePolicy(config.mode, config.threshold, config.margin, config.genres, config.whitelist)
+    return WritePolicy(
+        config.mode, config.threshold, config.margin, config.genres, config.whitelist, config.extra_tags
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """The one way this program changes a music file: edit a copy, prove it, put it in the file's place.
 
 The file itself is never opened for writing. A copy beside it gets the new genre; read back, it must hold the
-same audio, the same tags but for the genre, and the genre that was wanted; it takes over mode, owner and
-extended attributes, goes to the disk, and replaces the file in one step. So at every moment, also after a
-power failure, the name leads to the whole old file or to the whole new one.
+same audio, the same tags but for the genre (and the extra fields), and there what was wanted; it takes over
+mode, owner and extended attributes, goes to the disk, and replaces the file in one step. So at every moment,
+also after a power failure, the name leads to the whole old file or to the whole new one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tagger.errors import ChangedMeanwhileError, RefusedError
 from tagger.files import open_regular, os_failure
 from tagger.formats.digest import digest_of
 from tagger.tags import edit_genre, examine
-from tagger.tracks import TagEdit, display
+from tagger.tracks import ExtraTag, FileTags, TagEdit, display
 
 # What the system keeps for itself and may not let us set: not lost, it labels the new file anew.
 _SYSTEM_XATTRS = ("security.", "trusted.", "system.nfs4", "btrfs.")
@@ -116,16 +116,16 @@ def write_genre(
             sound = digest_of(original)
             if digest is not None and sound != digest:
                 raise _changed(path, "its audio is not what was listened to")
-            if tags.state == edit.after:
+            if edit.is_done(tags):
                 return Written(before.st_size, before.st_mtime_ns, sound, no_change=True)
-            if tags.state != edit.before:
+            if not edit.is_to_come(tags):
                 raise _changed(path, "its genre was changed by someone else")
             with copy_beside(target) as (name, copy):
                 fill(copy, original, before.st_size)
                 step("copied")
-                edit_genre(copy, edit.after, path)
+                edit_genre(copy, edit.after, path, edit.extras)
                 step("edited")
-                _verify(path, copy, edit, others=others, sound=sound)
+                _verify(path, copy, edit, tags, others=others, sound=sound)
                 step("verified")
                 _take_over(path, name, original, copy, before, preserve_mtime=preserve_mtime)
                 os.fsync(copy.fileno())
@@ -168,15 +168,20 @@ def _check_writable(
         raise RefusedError(f"{display(path)}: you may not write to its folder, where a copy must be made")
 
 
-def _verify(path: bytes, copy: BinaryIO, edit: TagEdit, *, others: bytes, sound: bytes) -> None:
+def _verify(
+    path: bytes, copy: BinaryIO, edit: TagEdit, before: FileTags, *, others: bytes, sound: bytes
+) -> None:
     tags, others_now = examine(copy, path)
+    named = [extra.tag for extra in edit.extras]
+    same = all((tags.extras or {}).get(tag) == (before.extras or {}).get(tag)
+               for tag in ExtraTag if tag not in named)  # fmt: skip
     wrong = (
         "its audio would have changed"
         if digest_of(copy) != sound
         else "tags other than the genre would have changed"
-        if others_now != others
+        if others_now != others or not same
         else "the genre would not have been what was wanted"
-        if tags.state != edit.after
+        if not edit.is_done(tags)
         else ""
     )
     if wrong:

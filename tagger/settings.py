@@ -15,8 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tagger.envtext import from_here, is_path, items, pairs, scalar
 from tagger.genres import genre_key, name_problem
-from tagger.tracks import WriteMode
+from tagger.tracks import ExtraTag, WriteMode
 
 MAX_SEGMENTS = 1000
 HARDLINKS = ("refuse", "write")
@@ -94,6 +95,16 @@ def _mode(value: object) -> WriteMode:
     return WriteMode(_one_of(tuple(mode.value for mode in WriteMode))(value))
 
 
+def _extra_tags(value: object) -> tuple[ExtraTag, ...]:
+    names = items(",")(value) if isinstance(value, str) else value
+    known = tuple(tag.value for tag in ExtraTag)
+    if names == ["none"]:  # so that an option can say that the configuration's are not wanted
+        names = []
+    if not isinstance(names, list | tuple) or not set(map(str, names)) <= set(known):
+        raise _wrong(value, f"a list of {', '.join(known)}, or none")
+    return tuple(tag for tag in ExtraTag if tag in names)
+
+
 def _text(value: object, allowed: str) -> str:
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise _wrong(value, allowed)
@@ -129,7 +140,7 @@ def _folders(value: object) -> tuple[bytes, ...]:
 
 def _model(value: object) -> str:
     text = _text(value, "the name of a model or the path of its directory")
-    return str(_full_path(text)) if _is_path(text) else text
+    return str(_full_path(text)) if is_path(text) else text
 
 
 def _patterns(value: object) -> tuple[str, ...]:
@@ -192,36 +203,6 @@ def parse_duration(text: str) -> float | None:
     return sum(float(n) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[unit] for n, unit in parts)
 
 
-# ---- text of an environment variable
-
-
-def _scalar(text: str) -> object:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return {"true": True, "false": False}.get(text.lower(), text)
-
-
-def _is_path(text: str) -> bool:
-    return os.sep in text or "/" in text or text.startswith("~")
-
-
-def _from_here(text: str) -> str:
-    """A path as typed in a shell: relative to the current directory."""
-    return text if text.startswith("~") else str(Path(text).absolute())
-
-
-def _items(separator: str) -> Callable[[str], list[str]]:
-    return lambda text: [item.strip() for item in text.split(separator) if item.strip()]
-
-
-def _pairs(text: str) -> object:
-    pairs = [item.partition("=") for item in _items(",")(text)]
-    return {label.strip(): name for label, _, name in pairs} if all(sign for _, sign, _ in pairs) else text
-
-
 _SHARE = _number(0.0, 1.0, "a number from 0 to 1")
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(
@@ -230,25 +211,30 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
             _folders,
             "Music folders, for commands that are given none.",
             '["~/Music"]',
-            lambda text: [_from_here(item) for item in text.split(os.pathsep) if item],
+            lambda text: [from_here(item) for item in text.split(os.pathsep) if item],
         ),
-        "db": Setting(_file, "The database.", '"~/tagger.db"', _from_here),
+        "db": Setting(_file, "The database.", '"~/tagger.db"', from_here),
         "model": Setting(
             _model,
             "Name of a shipped model, or the full path of a model's directory.",
             '"eleven"',
-            lambda text: _from_here(text) if _is_path(text) else text,
+            lambda text: from_here(text) if is_path(text) else text,
         ),
-        "jobs": Setting(_jobs, "Worker processes; 0 for as many as there are cores.", "0", _scalar),
+        "jobs": Setting(_jobs, "Worker processes; 0 for as many as there are cores.", "0", scalar),
         "mode": Setting(
             _mode,
             "Which files get a genre: those without (missing), all beside theirs (append) or in its place "
             "(overwrite), or our own former values too (own).",
             '"missing"',
         ),
-        "threshold": Setting(_SHARE, "Least confidence that is written, 0-1.", "0.6", _scalar),
-        "margin": Setting(_SHARE, "Least lead over the second genre, 0-1.", "0.1", _scalar),
-        "preserve_mtime": Setting(_flag, "Keep the files' time of modification.", "false", _scalar),
+        "threshold": Setting(_SHARE, "Least confidence that is written, 0-1.", "0.6", scalar),
+        "margin": Setting(_SHARE, "Least lead over the second genre, 0-1.", "0.1", scalar),
+        "extra_tags": Setting(
+            _extra_tags,
+            "Fields written along with a genre: confidence, model, version, tempo.",
+            '["confidence", "model"]',
+        ),
+        "preserve_mtime": Setting(_flag, "Keep the files' time of modification.", "false", scalar),
         "hardlinks": Setting(
             _one_of(HARDLINKS), "Files with several names: refuse them, or write.", '"refuse"'
         ),
@@ -256,23 +242,23 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
             _coverage,
             "How many 30-second segments of a track to hear, spread over it; or full.",
             '"full"',
-            _scalar,
+            scalar,
         ),
         "track_limit": Setting(_duration(1.0, 86_400.0), "Longest time for one track.", '"10m"'),
         "time_limit": Setting(
             _duration(1.0, 31 * 86_400.0), "Longest time for a run; the next one goes on from there.", '"2h"'
         ),
-        "nice": Setting(_flag, "Run with the least priority for processor and disk.", "false", _scalar),
+        "nice": Setting(_flag, "Run with the least priority for processor and disk.", "false", scalar),
         "max_load": Setting(
             _number(0.1, 10_000.0, "a load of the machine, above 0.1"),
             "Wait while the load of the machine (of the last minute) is above this.",
             "4.0",
-            _scalar,
+            scalar,
         ),
         "ignore": Setting(
-            _patterns, "What to leave out, in the syntax of .gitignore.", '["*.part"]', _items("\n")
+            _patterns, "What to leave out, in the syntax of .gitignore.", '["*.part"]', items("\n")
         ),
-        "whitelist": Setting(_names, "The only genres that may be written.", '["Rock", "Jazz"]', _items(",")),
+        "whitelist": Setting(_names, "The only genres that may be written.", '["Rock", "Jazz"]', items(",")),
         "on_finish": Setting(
             _command,
             "A command run after each run, with its summary as JSON on standard input.",
@@ -282,7 +268,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
             _names_by_label,
             "Names that are written, by the model's genre; an empty one is never written.",
             '{ hiphop = "Rap", disco = "" }',
-            _pairs,
+            pairs,
         ),
     }
 )

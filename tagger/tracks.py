@@ -66,6 +66,19 @@ class WriteMode(StrEnum):
     """Files without a genre, and values this tool wrote and nobody changed since."""
 
 
+class ExtraTag(StrEnum):
+    """A field beside the genre that is written with it where somebody asks for it (`tagger.extras`)."""
+
+    CONFIDENCE = "confidence"
+    """How sure the model is of the genre."""
+    MODEL = "model"
+    """Who heard it."""
+    VERSION = "version"
+    """Of this program."""
+    TEMPO = "tempo"
+    """Beats a minute, in the field that other programs have for it."""
+
+
 def display(path: bytes) -> str:
     """Printable form of a path: bytes that are not UTF-8 and control characters shown as ``\\xNN``."""
     text = path.decode("utf-8", "backslashreplace")
@@ -111,11 +124,32 @@ class GenreState:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtraChange:
+    """One change of an extra field, along with the genre: its values, none where it is not there."""
+
+    tag: ExtraTag
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TagEdit:
-    """One change of a file's genre field."""
+    """One change of a file's genre field, and of the extra fields that go with it."""
 
     before: GenreState
     after: GenreState
+    extras: tuple[ExtraChange, ...] = ()
+    """Extra fields that are not named stay as they are."""
+
+    def is_to_come(self, tags: FileTags) -> bool:
+        """Whether a file holds all that it is to hold before."""
+        found = tags.extras or {}
+        return tags.state == self.before and all(found.get(e.tag, ()) == e.before for e in self.extras)
+
+    def is_done(self, tags: FileTags) -> bool:
+        """Whether a file holds all that it is to hold afterwards."""
+        found = tags.extras or {}
+        return tags.state == self.after and all(found.get(e.tag, ()) == e.after for e in self.extras)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +167,9 @@ class FileTags:
     year: int | None = None
     note: str = ""
     """Something a person should know: ``"an APEv2 tag says 'Pop' beside ID3's 'Rock'"``."""
+    extras: Mapping[ExtraTag, tuple[str, ...] | None] | None = None
+    """Values of the extra fields that are there; None for one that must be left alone, as it could not be
+    restored. None at all where it is not known: the database does not remember them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

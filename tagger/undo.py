@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from tagger import __version__
 from tagger.errors import StoreError, TagError
+from tagger.extras import taken_back
 from tagger.genres import same_genre
 from tagger.job import Report, RunSummary
 from tagger.labels import take_back_label
@@ -158,7 +159,7 @@ def _undo(store: Store, undo_id: int, row: EditRow, *, dry_run: bool, preserve_m
         store,
         undo_id,
         Subject(path, row.track_id, stat, None, tags),
-        TagEdit(before=row.edit.after, after=row.edit.before),
+        TagEdit(row.edit.after, row.edit.before, taken_back(row.edit, tags.extras or {})),
         done,
         settings_key=key,
         preserve_mtime=preserve_mtime,

@@ -6,14 +6,15 @@ The sole caller of `write_genre`. `settle_unfinished` puts right what a killed r
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tagger.errors import ChangedMeanwhileError, RefusedError, TagError
+from tagger.extras import plan_extras
 from tagger.replace import FileStat, sweep, write_genre
-from tagger.store import Store
-from tagger.tags import read_tags
-from tagger.tracks import FileTags, Outcome, Status, TagEdit, display
+from tagger.store import Store, TrackRow
+from tagger.tags import genre_state, read_tags
+from tagger.tracks import ONLY_ID3V1, ExtraTag, FileTags, GenreState, Outcome, Status, TagEdit, display
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,34 @@ class Subject:
     digest: bytes | None
     """Of its coded audio, when known: what is written must still have it."""
     tags: FileTags
+
+
+def subject_of(row: TrackRow) -> Subject:
+    """A file as the database knows it; nothing is opened."""
+    tags = FileTags(row.container, row.file_state or GenreState(), row.file_genres)
+    return Subject(row.path, row.id, FileStat(row.size_bytes, row.mtime_ns), row.digest, tags)
+
+
+def edit_of(subject: Subject, names: Sequence[str], extras: Mapping[ExtraTag, str] | None = None) -> TagEdit:
+    """What gives a file these genres, and the extra fields that tell of them.
+
+    Parameters
+    ----------
+    names
+        As for `genre_state`.
+    extras
+        What the extra fields are to say: see `tagger.extras`. Nothing where a genre is a person's word.
+    """
+    state = subject.tags.state
+    if state.values[:1] and state.values[0].startswith(ONLY_ID3V1):  # which has no place for more
+        return TagEdit(state, genre_state(names, like=state))
+    found = subject.tags.extras
+    if found is None:
+        try:
+            found = read_tags(subject.path).extras
+        except (TagError, OSError):  # who writes will meet it too, and say what it is
+            found = None
+    return TagEdit(state, genre_state(names, like=state), plan_extras(found or {}, extras or {}))
 
 
 def apply_edit(
@@ -128,7 +157,8 @@ def settle_unfinished(store: Store) -> int:
         except (TagError, OSError):
             store.settle(row.id, "abandoned")
             continue
-        if tags.state == row.edit.after:
+        # Where the genre alone does not tell, the extra fields do.
+        if tags.state == row.edit.after and (tags.state != row.edit.before or row.edit.is_done(tags)):
             store.settle(
                 row.id, "done", size_bytes=stat.size_bytes, mtime_ns=stat.mtime_ns, file_genres=tags.genres
             )

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tagger.config import Config, default_config_path, load, load_config, problems, template
 from tagger.errors import ConfigError
 from tagger.settings import SETTINGS, parse_duration
-from tagger.tracks import WriteMode
+from tagger.tracks import ExtraTag, WriteMode
 from tests.inprocess import Here, here
 
 __all__ = ["here"]
@@ -30,6 +30,7 @@ jobs = 3
 mode = "append"
 threshold = 0.5
 margin = 0
+extra_tags = ["tempo", "confidence"]
 preserve_mtime = true
 hardlinks = "write"
 coverage = "full"
@@ -82,6 +83,7 @@ def test_every_key_from_a_file(file: Path, tmp_path: Path) -> None:
         mode=WriteMode.APPEND,
         threshold=0.5,
         margin=0.0,
+        extra_tags=(ExtraTag.CONFIDENCE, ExtraTag.TEMPO),
         preserve_mtime=True,
         hardlinks="write",
         coverage="full",
@@ -109,6 +111,7 @@ def test_every_key_from_the_environment_goes_before_the_file(
         "TAGGER_MODE": "own",
         "TAGGER_THRESHOLD": "0.25",
         "TAGGER_MARGIN": "1",
+        "TAGGER_EXTRA_TAGS": "model, version",
         "TAGGER_PRESERVE_MTIME": "false",
         "TAGGER_HARDLINKS": "refuse",
         "TAGGER_COVERAGE": "full",
@@ -131,6 +134,7 @@ def test_every_key_from_the_environment_goes_before_the_file(
         mode=WriteMode.OWN,
         threshold=0.25,
         margin=1.0,
+        extra_tags=(ExtraTag.MODEL, ExtraTag.VERSION),
         track_limit=30.0,
         time_limit=7200.0,
         nice=True,
@@ -148,6 +152,9 @@ def test_options_go_before_everything(file: Path, tmp_path: Path, monkeypatch: p
     config = load_config(file, {"TAGGER_JOBS": "4", "TAGGER_THRESHOLD": "0.2"})
     given = config.with_options(jobs=5, mode=None, paths=(b"x\xff",), ignore=(), db=Path("y.db"), model="./m")
     assert (given.jobs, given.mode, given.threshold) == (5, WriteMode.APPEND, 0.2)
+    told = config.with_options(extra_tags="model,confidence")
+    assert told.extra_tags == (ExtraTag.CONFIDENCE, ExtraTag.MODEL)
+    assert told.with_options(extra_tags="none").extra_tags == ()
     assert given.paths == (b"x\xff",)
     assert (given.db, given.model) == (tmp_path / "y.db", str(tmp_path / "m"))
     with pytest.raises(ConfigError, match=r"^Option --track-limit is '0s', but must be a time such as"):
@@ -186,6 +193,8 @@ def test_the_file_in_the_default_place_is_read() -> None:
         ("threshold = 1.2", r"threshold is 1\.2, but must be a number from 0 to 1\.$"),
         ("threshold = nan", "threshold is nan, but"),
         ("margin = '0.1'", r"margin is '0\.1', but"),
+        ("extra_tags = ['bpm']", r"extra_tags is \['bpm'\], but must be a list of confidence, model"),
+        ("extra_tags = true", "extra_tags is True, but must be a list of"),
         ("preserve_mtime = 1", "preserve_mtime is 1, but must be true or false"),
         ("hardlinks = true", "hardlinks is True, but must be 'refuse' or 'write'"),
         ("coverage = 'half'", "coverage is 'half', but must be 'full' or a number of segments from 1"),

@@ -325,7 +325,7 @@ def test_an_edit_that_does_more_than_it_should_is_caught(
 ) -> None:
     path = Path(shutil.copy(made[name], tmp_path))
 
-    def edit_badly(file: Any, after: GenreState, named: bytes) -> None:
+    def edit_badly(file: Any, after: GenreState, named: bytes, extras: object) -> None:
         wanted = GenreState(("Other",)) if damage == "genre" else after
         edit_genre(file, genre_state(["Other"], like=after) if damage == "genre" else wanted, named)
         data = file.seek(0) or file.read()

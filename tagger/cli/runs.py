@@ -65,6 +65,10 @@ def write_options(command: F) -> F:
     """What decides about writing."""
     for option in (
         click.option("--hardlinks", type=click.Choice(["refuse", "write"]), help="Files with several names."),
+        click.option(
+            "--extra-tags", metavar="NAMES",
+            help="Also write these fields with a genre: confidence,model,version,tempo (default: none).",
+        ),
         click.option("--preserve-mtime/--no-preserve-mtime", default=None, help="Keep files' times."),
         click.option("--margin", type=float, metavar="P", help="Least lead over the second genre, 0-1."),
         click.option("--threshold", type=float, metavar="P", help="Least confidence that is written, 0-1."),

@@ -1,34 +1,37 @@
 """The genre in WMA (ASF): attributes called ``WM/Genre`` in objects in the header object.
 
 The first stands in the Extended Content Description, more of them in the Metadata Library: where TagLib and
-mutagen put them and look for them.
+mutagen put them and look for them. So do the extra fields, under names of their own.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO
 
 from tagger.files import read_at
 from tagger.formats.containers import Layout
 from tagger.formats.fields import fill_places
 from tagger.formats.id3 import UnsafeError
+from tagger.formats.names import ASF_NAMES
 from tagger.formats.splice import Patch, no_id3v1, read_extent
-from tagger.tracks import GenreState
+from tagger.tracks import ExtraChange, GenreState
 
-_WM_GENRE = "WM/Genre\0".encode("utf-16-le")
+_GENRE = "WM/Genre"
+_Fields = Mapping[str, Sequence[str]]
+"""Attributes to set, by name, none to take them out."""
 
 
-def set_asf_genre(content: bytes, values: Sequence[str], *, library: bool) -> bytes:
-    """An ASF Extended Content Description (or, with `library`, Metadata Library) object with other genres.
+def set_asf_texts(content: bytes, fields: _Fields, *, library: bool) -> bytes:
+    """An ASF Extended Content Description (or, with `library`, Metadata Library) object with other texts.
 
     `content` is what follows the object's own header: a count and the attributes.
 
     Raises
     ------
     UnsafeError
-        The object is damaged, or the genre in it is not text.
+        The object is damaged, or what is to be changed in it is not text.
     """
     items, at = [], 2
     for _ in range(int.from_bytes(content[:2], "little")):
@@ -45,26 +48,36 @@ def set_asf_genre(content: bytes, values: Sequence[str], *, library: bool) -> by
             raise UnsafeError("its ASF metadata is damaged")
         items.append(content[at:end])
         at = end
-    encoded = [(value + "\0").encode("utf-16-le") for value in values]
-    if library:
-        head = [struct.pack("<HHHHI", 0, 0, len(_WM_GENRE), 0, len(text)) for text in encoded]
-        new = [start + _WM_GENRE + text for start, text in zip(head, encoded, strict=True)]
-    else:
-        name = len(_WM_GENRE).to_bytes(2, "little") + _WM_GENRE
-        new = [name + struct.pack("<HH", 0, len(text)) + text for text in encoded]
+    for name, texts in fields.items():
+        items = fill_places(
+            items, _is_called(name, library=library), _attributes(name, texts, library=library)
+        )
+    return len(items).to_bytes(2, "little") + b"".join(items) + content[at:]
 
-    def is_genre(item: bytes) -> bool:
+
+def _attributes(name: str, texts: Sequence[str], *, library: bool) -> list[bytes]:
+    key, *values = ((text + "\0").encode("utf-16-le") for text in (name, *texts))
+    if library:
+        return [struct.pack("<HHHHI", 0, 0, len(key), 0, len(value)) + key + value for value in values]
+    head = len(key).to_bytes(2, "little") + key
+    return [head + struct.pack("<HH", 0, len(value)) + value for value in values]
+
+
+def _is_called(name: str, *, library: bool) -> Callable[[bytes], bool]:
+    key = name.encode("utf-16-le")
+
+    def is_it(item: bytes) -> bool:
         start = 12 if library else 2
         length = int.from_bytes(item[4:6] if library else item[:2], "little")
-        return item[start : start + length].rstrip(b"\0") == _WM_GENRE.rstrip(b"\0")
+        if item[start : start + length].rstrip(b"\0") != key.rstrip(b"\0"):
+            return False
+        kind = item[6:8] if library else item[2 + length :][:2]
+        if kind != b"\0\0":
+            what = "genre" if name == _GENRE else name
+            raise UnsafeError(f"the {what} in its ASF metadata is not text")
+        return True
 
-    def kind(item: bytes) -> bytes:
-        return item[6:8] if library else item[2 + int.from_bytes(item[:2], "little") :][:2]
-
-    if any(is_genre(item) and kind(item) != b"\0\0" for item in items):
-        raise UnsafeError("the genre in its ASF metadata is not text")
-    items = fill_places(items, is_genre, new)
-    return len(items).to_bytes(2, "little") + b"".join(items) + content[at:]
+    return is_it
 
 
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -73,9 +86,12 @@ _ASF_CONTENT = bytes.fromhex("40a4d0d207e3d21197f000a0c95ea850")
 _ASF_LIBRARY = bytes.fromhex("941c23449894d149a1411d134e457054")
 
 
-def asf(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
+def asf(file: BinaryIO, where: Layout, after: GenreState, extras: Sequence[ExtraChange] = ()) -> list[Patch]:
     """Patch for the header object, which is made anew around the objects in it."""
     no_id3v1(after)
+    fields = {_GENRE: after.values} | {ASF_NAMES[extra.tag]: extra.after for extra in extras}
+    first = {name: texts[:1] for name, texts in fields.items()}
+    more = {name: texts[1:] for name, texts in fields.items()}
     start = where.body[0]
     head = read_at(file, start, 30)
     length = int.from_bytes(head[16:24], "little")
@@ -88,10 +104,10 @@ def asf(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
         raise UnsafeError("its ASF header has two objects of a kind")
     if int.from_bytes(header[24:28], "little") != len(items):
         raise UnsafeError("its ASF header is damaged")
-    changed = list(filter(None, (_asf_changed(item, after) for item in items)))
-    if after.values and _ASF_CONTENT not in kinds:
-        changed.append(_asf_object(_ASF_CONTENT, set_asf_genre(bytes(2), after.values[:1], library=False)))
-    if len(after.values) > 1 and _ASF_EXTENSION not in kinds:
+    changed = list(filter(None, (_asf_changed(item, first, more) for item in items)))
+    if any(first.values()) and _ASF_CONTENT not in kinds:
+        changed.append(_asf_object(_ASF_CONTENT, set_asf_texts(bytes(2), first, library=False)))
+    if any(more.values()) and _ASF_EXTENSION not in kinds:
         raise UnsafeError("its ASF header lacks the extension that several genres need")
     grown = sum(map(len, changed)) - sum(map(len, items))
     changed = [
@@ -118,30 +134,28 @@ def _asf_object(kind: bytes, content: bytes) -> bytes:
     return kind + (len(content) + 24).to_bytes(8, "little") + content
 
 
-def _asf_changed(item: bytes, after: GenreState) -> bytes:
+def _asf_changed(item: bytes, first: _Fields, more: _Fields) -> bytes:
     kind, content = item[:16], item[24:]
     if kind == _ASF_CONTENT:
-        return _asf_attributes(item, after.values[:1], library=False)
+        return _asf_attributes(item, first, library=False)
     if kind == _ASF_EXTENSION:
         children = _asf_split(content[22:])
         if int.from_bytes(content[18:22], "little") != len(content) - 22:
             raise UnsafeError("its ASF header is damaged")
-        more = after.values[1:]
-        if more and not any(child[:16] == _ASF_LIBRARY for child in children):
+        if any(more.values()) and not any(child[:16] == _ASF_LIBRARY for child in children):
             children.append(_asf_object(_ASF_LIBRARY, bytes(2)))
         libraries = [index for index, child in enumerate(children) if child[:16] == _ASF_LIBRARY]
         for index in libraries:
-            children[index] = _asf_attributes(
-                children[index], more if index == libraries[0] else (), library=True
-            )
+            here: _Fields = more if index == libraries[0] else dict.fromkeys(more, ())
+            children[index] = _asf_attributes(children[index], here, library=True)
         inner = b"".join(children)
         return _asf_object(kind, content[:18] + len(inner).to_bytes(4, "little") + inner)
     return item
 
 
-def _asf_attributes(item: bytes, values: Sequence[str], *, library: bool) -> bytes:
-    content = set_asf_genre(item[24:], values, library=library)
-    # An object that held nothing but the genre goes with it, as it may have come with it.
+def _asf_attributes(item: bytes, fields: _Fields, *, library: bool) -> bytes:
+    content = set_asf_texts(item[24:], fields, library=library)
+    # An object that held nothing but these goes with it, as it may have come with it.
     return b"" if content == bytes(2) and content != item[24:] else _asf_object(item[:16], content)
 
 

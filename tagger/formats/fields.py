@@ -1,4 +1,4 @@
-"""Changing the genre in Vorbis comments and APE tags. Pure: bytes in, bytes out.
+"""Changing the genre, and the extra fields, in Vorbis comments and APE tags. Pure: bytes in, bytes out.
 
 Everything else in them keeps its bytes and its order. New values take the places of old ones, the first the
 first place; those left over follow the last, or come at the end.
@@ -10,6 +10,8 @@ import struct
 from collections.abc import Callable, Sequence
 
 from tagger.formats.id3 import UnsafeError
+from tagger.formats.names import PLAIN_NAMES
+from tagger.tracks import ExtraChange
 
 
 def fill_places(items: list[bytes], is_genre: Callable[[bytes], bool], new: Sequence[bytes]) -> list[bytes]:
@@ -29,8 +31,16 @@ def fill_places(items: list[bytes], is_genre: Callable[[bytes], bool], new: Sequ
     return filled + left
 
 
-def set_vorbis_genre(data: bytes, values: Sequence[str]) -> bytes:
-    """A Vorbis comment block (vendor, list, and whatever follows it) with other ``GENRE`` fields.
+def _fields(
+    genre: str, values: Sequence[str], extras: Sequence[ExtraChange]
+) -> list[tuple[bytes, Sequence[str]]]:
+    """Keys and their values, those that are taken out last: with the last item an APE tag itself is gone."""
+    fields = [(genre, values), *((PLAIN_NAMES[extra.tag], extra.after) for extra in extras)]
+    return sorted(((name.encode(), texts) for name, texts in fields), key=lambda field: not field[1])
+
+
+def set_vorbis_genre(data: bytes, values: Sequence[str], extras: Sequence[ExtraChange] = ()) -> bytes:
+    """A Vorbis comment block (vendor, list, and whatever follows it) with other ``GENRE`` and extra fields.
 
     Raises
     ------
@@ -53,22 +63,24 @@ def set_vorbis_genre(data: bytes, values: Sequence[str]) -> bytes:
     def key(item: bytes) -> bytes:
         return item.partition(b"=")[0]
 
-    def is_genre(item: bytes) -> bool:
-        return key(item).upper() == b"GENRE"
+    for field, texts in _fields("GENRE", values, extras):
 
-    name = next((key(item) for item in items if is_genre(item)), b"GENRE")
-    items = fill_places(items, is_genre, [name + b"=" + value.encode() for value in values])
+        def is_it(item: bytes, field: bytes = field) -> bool:
+            return key(item).upper() == field
+
+        name = next((key(item) for item in items if is_it(item)), field)
+        items = fill_places(items, is_it, [name + b"=" + text.encode() for text in texts])
     stored = b"".join(len(item).to_bytes(4, "little") + item for item in items)
     return data[:vendor_end] + len(items).to_bytes(4, "little") + stored + data[at:]
 
 
-def new_vorbis_comment(values: Sequence[str]) -> bytes:
-    """A Vorbis comment block with nothing but the genres."""
-    return set_vorbis_genre(b"\6\0\0\0tagger\0\0\0\0", values)
+def new_vorbis_comment(values: Sequence[str], extras: Sequence[ExtraChange] = ()) -> bytes:
+    """A Vorbis comment block with nothing but the genres, and the extra fields."""
+    return set_vorbis_genre(b"\6\0\0\0tagger\0\0\0\0", values, extras)
 
 
-def set_ape_genre(tag: bytes, values: Sequence[str]) -> bytes:
-    """An APE tag, with or without a header, with another ``Genre`` item; empty if no item is left.
+def set_ape_genre(tag: bytes, values: Sequence[str], extras: Sequence[ExtraChange] = ()) -> bytes:
+    """An APE tag, with or without a header, with other ``Genre`` and extra items; empty if none is left.
 
     Raises
     ------
@@ -89,21 +101,25 @@ def set_ape_genre(tag: bytes, values: Sequence[str]) -> bytes:
         at = stop
     if at != end:
         raise UnsafeError("its APE tag is damaged: it is not as long as its items")
-    if version < 2000 and (len(values) > 1 or not "".join(values).isascii()):
+    fields = _fields("Genre", values, extras)
+    if version < 2000 and any(len(texts) > 1 or not "".join(texts).isascii() for _, texts in fields):
         raise UnsafeError("its APE tag is of version 1, which cannot hold these genres")
 
     def key(item: bytes) -> bytes:
         return item[8 : item.index(b"\0", 8)]
 
-    def is_genre(item: bytes) -> bool:
-        return key(item).lower() == b"genre"
+    for field, texts in fields:
 
-    if any(is_genre(item) and item[4] & 6 for item in items):
-        raise UnsafeError("the genre in its APE tag is not text")
-    name = next((key(item) for item in items if is_genre(item)), b"Genre")
-    text = b"\0".join(value.encode() for value in values)
-    new = [struct.pack("<II", len(text), 0) + name + b"\0" + text] if values else []
-    items = fill_places(items, is_genre, new)
+        def is_it(item: bytes, field: bytes = field) -> bool:
+            return key(item).lower() == field.lower()
+
+        places = [item for item in items if is_it(item)]
+        if any(item[4] & 6 for item in places):
+            raise UnsafeError(f"the {field.decode().lower()} in its APE tag is not text")
+        name = key(places[0]) if places else field
+        text = b"\0".join(value.encode() for value in texts)
+        new = [struct.pack("<II", len(text), 0) + name + b"\0" + text] if texts else []
+        items = fill_places(items, is_it, new)
     if not items:
         return b""
     body = b"".join(items)
@@ -111,10 +127,10 @@ def set_ape_genre(tag: bytes, values: Sequence[str]) -> bytes:
     return b"".join((header and header[:12] + sizes + header[20:], body, footer[:12] + sizes + footer[20:]))
 
 
-def new_ape_tag(values: Sequence[str]) -> bytes:
-    """An APEv2 tag, header and footer, with nothing but the genres."""
+def new_ape_tag(values: Sequence[str], extras: Sequence[ExtraChange] = ()) -> bytes:
+    """An APEv2 tag, header and footer, with nothing but the genres, and the extra fields."""
     header, footer = (
         b"APETAGEX" + struct.pack("<IIII", 2000, 32, 0, flags) + bytes(8)
         for flags in (0xA0000000, 0x80000000)
     )
-    return set_ape_genre(header + footer, values)
+    return set_ape_genre(header + footer, values, extras)

@@ -1,5 +1,7 @@
 """Changing the genre frame of an ID3v2 tag and not one byte of the other frames. Pure: bytes in, bytes out.
 
+The frames of the extra fields (`tagger.formats.names`) are changed along with it where they are to be.
+
 mutagen reads these tags; writing with it sorts the frames, spells them anew, drops those it cannot parse and
 loses the extended header, unsynchronisation and frame flags. Here the tag stays what it is, version 2.2, 2.3
 or 2.4, with the same padding, so that putting the former genre back gives back the former bytes.
@@ -18,6 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tagger.formats.containers import id3v2_length, synchsafe
+from tagger.formats.names import ID3_NAMES
+from tagger.tracks import ExtraChange
 
 
 class UnsafeError(ValueError):
@@ -31,22 +35,32 @@ class _Frame:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A text to set: the frame, by its name in versions 2.3 and 2.4, and the description of a TXXX frame."""
+
+    name: str
+    description: str
+    values: tuple[str, ...]
+
+
 _FRAME_NAME = {2: re.compile(rb"[A-Z][A-Z0-9]{2}"), 3: re.compile(rb"[A-Z][A-Z0-9]{2}[A-Z0-9 \0]")}
 _MAX_SIZE = (1 << 28) - 1
 _MOST_FRAMES = _MOST_VALUES = 4096
 _MOST_UNPACKED_BYTES = 1 << 24
 
 
-def new_tag(values: Sequence[str]) -> bytes:
-    """An ID3v2.4 tag with nothing but the genres.
+def new_tag(values: Sequence[str], extras: Sequence[ExtraChange] = ()) -> bytes:
+    """An ID3v2.4 tag with nothing but the genres, and the extra fields.
 
     Version 2.4, because it alone has a way of its own to hold several; what is still in use reads it.
     """
-    frame = _genre_frame(values, 4, plain_sizes=False)
-    return b"ID3\4\0\0" + to_synchsafe(len(frame)) + frame
+    fields = [field for field in _fields(values, extras) if field.values]
+    body = b"".join(_text_frame(field, 4, plain_sizes=False) for field in fields)
+    return b"ID3\4\0\0" + to_synchsafe(len(body)) + body
 
 
-def set_genre(tag: bytes, values: Sequence[str]) -> bytes:
+def set_genre(tag: bytes, values: Sequence[str], extras: Sequence[ExtraChange] = ()) -> bytes:
     """The tag with other genres.
 
     Parameters
@@ -55,6 +69,8 @@ def set_genre(tag: bytes, values: Sequence[str]) -> bytes:
         A whole tag: header, frames, padding, footer.
     values : sequence of str
         The genres as they are to be stored, in order; none to take the frame out.
+    extras : sequence of ExtraChange
+        The extra fields to be changed too.
 
     Returns
     -------
@@ -66,6 +82,18 @@ def set_genre(tag: bytes, values: Sequence[str]) -> bytes:
     UnsafeError
         The tag is damaged, or of a kind that cannot be changed in part.
     """
+    # What is taken out comes last: with the last of its frames the tag itself is gone.
+    for field in sorted(_fields(values, extras), key=lambda field: not field.values):
+        tag = _set_field(tag, field) if tag else b""
+    return tag
+
+
+def _fields(values: Sequence[str], extras: Sequence[ExtraChange]) -> list[_Field]:
+    named = [(ID3_NAMES[extra.tag].partition(":"), extra.after) for extra in extras]
+    return [_Field("TCON", "", tuple(values)), *(_Field(name[0], name[2], after) for name, after in named)]
+
+
+def _set_field(tag: bytes, field: _Field) -> bytes:
     length = id3v2_length(tag)
     version, flags, body, unsynchronised = _opened(tag)
     stuffing = [match.start() for match in re.finditer(rb"\xff\0", body)] if unsynchronised else []
@@ -77,15 +105,17 @@ def set_genre(tag: bytes, values: Sequence[str]) -> bytes:
     if not frames and not empty_behind:
         raise UnsafeError("its ID3 tag has no frame that can be read")
 
-    genre = b"TCO" if version == 2 else b"TCON"
-    old = [frame for frame in frames if frame.name == genre]
+    name = _stored_name(field.name, version)
+    old = [
+        frame for frame in frames if frame.name == name and _is_called(field, plain, frame, version, flags)
+    ]
     former = plain[old[0].start + (6 if version == 2 else 10) : old[0].end] if old else b""
-    new = _genre_frame(values, version, plain_sizes=plain_sizes, like=former) if values else b""
+    new = _text_frame(field, version, plain_sizes=plain_sizes, like=former) if field.values else b""
     if unsynchronised:
         new = re.sub(rb"\xff(?=[\xe0-\xff\0])", b"\xff\0", new)
-    if not values and len(old) == len(frames) and empty_behind:
+    if not field.values and len(old) == len(frames) and empty_behind:
         return b""
-    spots = old or [_Frame(genre, behind, behind)]
+    spots = old or [_Frame(name, behind, behind)]
     for number, spot in reversed(list(enumerate(spots))):
         start, end = (_stored(offset, stuffing) for offset in (spot.start, spot.end))
         body = body[:start] + (new if number == 0 else b"") + body[end:]
@@ -96,6 +126,26 @@ def set_genre(tag: bytes, values: Sequence[str]) -> bytes:
     if footer and footer[:3] != b"3DI":  # the flag is damage, and these bytes are audio
         raise UnsafeError("its ID3 tag claims a footer that is not there")
     return head + body + (b"3DI" + head[3:] if footer else b"")
+
+
+def _stored_name(name: str, version: int) -> bytes:
+    # Of these frames, version 2.2 left out the last letter.
+    return name.encode() if version > 2 else name[:3].encode()
+
+
+def _is_called(field: _Field, plain: bytes, frame: _Frame, version: int, flags: int) -> bool:
+    """Whether a frame has the field's description, in any case of the letters; true where that has none."""
+    if not field.description:
+        return True
+    text = _content(plain, frame, version, flags)
+    if text[:1] in (b"\1", b"\2"):
+        end = next((at for at in range(1, len(text), 2) if text[at : at + 2] == b"\0\0"), len(text))
+        description = text[1:end].decode("utf-16" if text[:1] == b"\1" else "utf-16-be", "replace")
+    else:
+        description = (
+            text[1:].partition(b"\0")[0].decode("utf-8" if text[:1] == b"\3" else "latin-1", "replace")
+        )
+    return description.casefold() == field.description.casefold()
 
 
 def refuse_bombs(tag: bytes) -> None:
@@ -116,15 +166,22 @@ def refuse_bombs(tag: bytes) -> None:
     if len(frames) > _MOST_FRAMES:
         raise UnsafeError("its ID3 tag has thousands of frames")
     for frame in frames:
-        content = plain[frame.start + (6 if version == 2 else 10) : frame.end]
-        marks = plain[frame.start + 9] if version > 2 else 0
-        if version == 4 and (flags & 0x80 or marks & 0x02):
-            content = content.replace(b"\xff\0", b"\xff")
-        if marks & (0x80 if version == 3 else 0x08):
-            content = _unpacked(content)
+        content = _content(plain, frame, version, flags)
         mark = b"\0\0" if content[:1] in (b"\1", b"\2") else b"\0"
         if frame.name[:1] in b"TI" and content.count(mark) > _MOST_VALUES:
             raise UnsafeError("a text in its ID3 tag has thousands of values")
+
+
+def _content(plain: bytes, frame: _Frame, version: int, flags: int) -> bytes:
+    """The content of a frame as it was before it was unsynchronised or compressed."""
+    content = plain[frame.start + (6 if version == 2 else 10) : frame.end]
+    marks = plain[frame.start + 9] if version > 2 else 0
+    if version == 4 and (flags & 0x80 or marks & 0x02):
+        content = content.replace(b"\xff\0", b"\xff")
+    if marks & (0x80 if version == 3 else 0x08):
+        return _unpacked(content)
+    # In version 2.4 the size it had before may stand in front.
+    return content[4:] if version == 4 and marks & 0x01 else content
 
 
 def _unpacked(content: bytes) -> bytes:
@@ -212,9 +269,10 @@ def _walk(plain: bytes, start: int, version: int, *, plain_sizes: bool) -> tuple
     return frames, not plain[start:].strip(b"\0")
 
 
-def _genre_frame(values: Sequence[str], version: int, *, plain_sizes: bool, like: bytes = b"") -> bytes:
-    """A genre frame, its text coded as in the content of the frame `like` where that is possible."""
-    ascii_only = all(value.isascii() for value in values)
+def _text_frame(field: _Field, version: int, *, plain_sizes: bool, like: bytes = b"") -> bytes:
+    """A frame of texts, coded as in the content of the frame `like` where that is possible."""
+    texts = [field.description] * bool(field.description) + list(field.values)
+    ascii_only = all(text.isascii() for text in texts)
     coding = (
         0 if ascii_only else 3 if version == 4 else 1
     )  # the first is the one that every reader gets right
@@ -223,11 +281,12 @@ def _genre_frame(values: Sequence[str], version: int, *, plain_sizes: bool, like
     if coding == 1:
         # Each with its own byte order mark, and the last one ended too: else a text that ends in 0xFF would
         # run into the padding of an unsynchronised tag.
-        content = b"\1" + b"".join(b"\xff\xfe" + value.encode("utf-16-le") + b"\0\0" for value in values)
+        content = b"\1" + b"".join(b"\xff\xfe" + text.encode("utf-16-le") + b"\0\0" for text in texts)
     else:
-        content = bytes([coding]) + "\0".join(values).encode()
+        content = bytes([coding]) + "\0".join(texts).encode()
         content += b"\0" if like[:1] == content[:1] and like.endswith(b"\0") else b""
+    name = _stored_name(field.name, version)
     if version == 2:
-        return b"TCO" + len(content).to_bytes(3, "big") + content
+        return name + len(content).to_bytes(3, "big") + content
     size = len(content).to_bytes(4, "big") if plain_sizes else to_synchsafe(len(content))
-    return b"TCON" + size + b"\0\0" + content
+    return name + size + b"\0\0" + content

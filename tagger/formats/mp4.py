@@ -1,6 +1,7 @@
 """The genre in MP4: ``moov.udta.meta.ilst``, whose growing may move audio that other boxes point at.
 
-``©gen`` holds texts, one ``data`` box each; ``gnre`` a number of ID3v1's list, counted from 1. Free space in
+``©gen`` holds texts, one ``data`` box each; ``gnre`` a number of ID3v1's list, counted from 1. The extra
+fields (`tagger.formats.names`) stand beside them, in ``----`` boxes and in ``tmpo``, a number. Free space in
 the file keeps its size, so that taking a change back gives back the former bytes; audio behind the metadata
 moves, and the tables that point at it follow (`tagger.formats.digest` proves that they do).
 """
@@ -17,13 +18,14 @@ from tagger.files import read_at
 from tagger.formats.containers import Chunk, Layout, boxes, chunk_offsets, find_boxes
 from tagger.formats.fields import fill_places
 from tagger.formats.id3 import UnsafeError
+from tagger.formats.names import MP4_MEAN, MP4_NAMES, tag_called
 from tagger.formats.splice import Patch, no_id3v1, read_extent
-from tagger.tracks import GenreState
+from tagger.tracks import ExtraChange, ExtraTag, GenreState
 
 GNRE = "gnre:"
 """How the number in ``gnre`` stands among the values of a `GenreState`: ``"gnre:18"`` is Rock."""
 
-_DATA_TEXT, _DATA_NUMBER = 1, 0
+_DATA_TEXT, _DATA_NUMBER, _DATA_INTEGER = 1, 0, 21
 
 
 def split_boxes(data: bytes) -> list[bytes]:
@@ -64,7 +66,9 @@ def mp4_genre(ilst: bytes) -> tuple[tuple[str, ...], int | None]:
     return tuple(texts), number
 
 
-def set_mp4_genre(ilst: bytes, values: Sequence[str], number: int | None) -> bytes:
+def set_mp4_genre(
+    ilst: bytes, values: Sequence[str], number: int | None, extras: Sequence[ExtraChange] = ()
+) -> bytes:
     """The content of ``ilst`` with other genres: one ``©gen`` with a ``data`` box a value, and ``gnre``.
 
     Raises
@@ -76,8 +80,42 @@ def set_mp4_genre(ilst: bytes, values: Sequence[str], number: int | None) -> byt
     new = [box(b"\xa9gen", b"".join(texts))] if texts else []
     if number is not None:
         new.append(box(b"gnre", _data_box(_DATA_NUMBER, number.to_bytes(2, "big"))))
-    items = split_boxes(ilst)
-    return b"".join(fill_places(items, lambda item: item[4:8] in (b"\xa9gen", b"gnre"), new))
+    items = fill_places(split_boxes(ilst), lambda item: item[4:8] in (b"\xa9gen", b"gnre"), new)
+    for extra in extras:
+
+        def is_it(item: bytes, tag: ExtraTag = extra.tag) -> bool:
+            return _extra_of(item) is tag
+
+        former = next((item for item in items if is_it(item)), b"")
+        items = fill_places(items, is_it, _extra_box(extra, former))
+    return b"".join(items)
+
+
+def _extra_of(item: bytes) -> ExtraTag | None:
+    """The extra field that a box in ``ilst`` holds, if it holds one."""
+    if item[4:8] == b"tmpo":
+        return ExtraTag.TEMPO
+    if item[4:8] != b"----":
+        return None
+    try:
+        mean, name = (inner[12:] for inner in split_boxes(item[8:])[:2])
+    except ValueError:  # fewer than these two, or damaged: nothing of ours
+        return None
+    return tag_called(f"----:{mean.decode('latin-1')}:{name.decode('latin-1')}", MP4_NAMES)
+
+
+def _extra_box(extra: ExtraChange, former: bytes) -> list[bytes]:
+    """The box for an extra field, a number's in the form of the former one where that is a plain one."""
+    if not extra.after:
+        return []
+    if extra.tag is ExtraTag.TEMPO:
+        head = former[16:24] if len(former) == 26 else struct.pack(">II", _DATA_INTEGER, 0)
+        numbers = [max(-(1 << 15), min(int(value), (1 << 15) - 1)) for value in extra.after]
+        data = [box(b"data", head + number.to_bytes(2, "big", signed=True)) for number in numbers]
+        return [box(b"tmpo", b"".join(data))]
+    name = MP4_NAMES[extra.tag].rpartition(":")[2]
+    parts = [box(b"mean", bytes(4) + MP4_MEAN.encode()), box(b"name", bytes(4) + name.encode())]
+    return [box(b"----", b"".join(parts + [_data_box(_DATA_TEXT, value.encode()) for value in extra.after]))]
 
 
 def _data_box(kind: int, content: bytes) -> bytes:
@@ -114,7 +152,7 @@ def mp4_number(values: tuple[str, ...]) -> tuple[tuple[str, ...], int | None]:
     return texts, int(numbers[0].removeprefix(GNRE)) if numbers else None
 
 
-def mp4(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
+def mp4(file: BinaryIO, where: Layout, after: GenreState, extras: Sequence[ExtraChange] = ()) -> list[Patch]:
     """MP4: ``moov.udta.meta.ilst``; what it grows comes out of the free space behind it, if there is some."""
     no_id3v1(after)
     top = list(boxes(file, *where.body))
@@ -123,14 +161,13 @@ def mp4(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
     ilst, path = mp4_ilst(file, where)
     values, number = mp4_number(after.values)
     if ilst is not None:
-        content = set_mp4_genre(read_extent(file, (ilst.content, ilst.end)), values, number)
+        content = set_mp4_genre(read_extent(file, (ilst.content, ilst.end)), values, number, extras)
         patch = Patch(ilst.start, ilst.end - ilst.start, box(b"ilst", content))
     elif not after.values:
         return []
     else:
-        patch = Patch(
-            _end_of_children(file, path), 0, _new_boxes(file, path, set_mp4_genre(b"", values, number))
-        )
+        content = set_mp4_genre(b"", values, number, extras)
+        patch = Patch(_end_of_children(file, path), 0, _new_boxes(file, path, content))
     grown = len(patch.inserted) - patch.removed
     if not grown:
         return [patch]

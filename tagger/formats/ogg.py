@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -16,7 +17,7 @@ from tagger.formats.containers import Layout
 from tagger.formats.fields import new_vorbis_comment, set_vorbis_genre
 from tagger.formats.id3 import UnsafeError
 from tagger.formats.splice import TAG_LIMIT_BYTES, Patch, no_id3v1
-from tagger.tracks import GenreState
+from tagger.tracks import ExtraChange, GenreState
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _COMMENT_PREFIX = {"ogg-vorbis": b"\x03vorbis", "ogg-opus": b"OpusTags", "ogg-speex": b"", "ogg-flac": b""}
@@ -67,7 +68,7 @@ def _page_at(file: BinaryIO, offset: int) -> _Page | None:
     return page
 
 
-def ogg(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
+def ogg(file: BinaryIO, where: Layout, after: GenreState, extras: Sequence[ExtraChange] = ()) -> list[Patch]:
     """Ogg: the second packet of the first stream, paged again with what shares its pages."""
     no_id3v1(after)
     first = _page_at(file, where.body[0])
@@ -84,7 +85,7 @@ def ogg(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
         lacing, body, offset = lacing + page.lacing, body + page.body, page.end
     segments = next(index for index, length in enumerate(lacing) if length < 255) + 1
     length = sum(lacing[:segments])
-    packet = _edit_packet(body[:length], where.container, after)
+    packet = _edit_packet(body[:length], where.container, after, extras)
     lacing = b"\xff" * (len(packet) // 255) + bytes([len(packet) % 255]) + lacing[segments:]
     new = _paged(pages, lacing, packet + body[length:])
     patches = [Patch(pages[0].start, offset - pages[0].start, b"".join(page.render() for page in new))]
@@ -93,13 +94,13 @@ def ogg(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
     return patches
 
 
-def _edit_packet(packet: bytes, container: str, after: GenreState) -> bytes:
+def _edit_packet(packet: bytes, container: str, after: GenreState, extras: Sequence[ExtraChange]) -> bytes:
     prefix = _COMMENT_PREFIX[container]
     if container == "ogg-flac":
         # A FLAC metadata block: type (4) and flag, three bytes of length.
         if packet[:1] not in (b"\x04", b"\x84") or int.from_bytes(packet[1:4], "big") != len(packet) - 4:
             raise UnsafeError("its Ogg comments are damaged")
-        content = set_vorbis_genre(packet[4:], after.values)
+        content = set_vorbis_genre(packet[4:], after.values, extras)
         if len(content) >= 1 << 24:
             raise UnsafeError("its comments would become larger than FLAC allows")
         return packet[:1] + len(content).to_bytes(3, "big") + content
@@ -107,8 +108,8 @@ def _edit_packet(packet: bytes, container: str, after: GenreState) -> bytes:
         raise UnsafeError("its Ogg comments are damaged")
     content = packet[len(prefix) :]
     if not content and container == "ogg-speex":
-        return new_vorbis_comment(after.values)
-    return prefix + set_vorbis_genre(content, after.values)
+        return new_vorbis_comment(after.values, extras)
+    return prefix + set_vorbis_genre(content, after.values, extras)
 
 
 def _paged(pages: list[_Page], lacing: bytes, body: bytes) -> list[_Page]:

@@ -14,7 +14,7 @@ from tagger.files import os_failure, read_at
 from tagger.formats.containers import Extent
 from tagger.formats.id3 import UnsafeError
 from tagger.formats.splice import TAG_LIMIT_BYTES
-from tagger.tracks import IGNR, display
+from tagger.tracks import IGNR, ExtraTag, display
 
 
 @dataclass(slots=True)
@@ -30,8 +30,10 @@ class Found:
     date: str = ""
     note: str = ""
     id3v1: int | None = None
+    extras: dict[ExtraTag, tuple[str, ...] | None] = field(default_factory=dict)
+    """As in `FileTags`."""
     others: list[Any] = field(default_factory=list)
-    """Everything except the genre, in a form that `feed` can hash."""
+    """Everything except the genre and the extra fields, in a form that `feed` can hash."""
 
     def fill(self, texts: Mapping[str, str]) -> None:
         """Take over what is still empty."""
@@ -44,6 +46,11 @@ class Found:
         for name, candidates in keys.items():
             for key in candidates.split(" "):
                 self.fill({name: joined(lists.get(key, ()))})
+
+    def extra(self, tag: ExtraTag, texts: Iterable[str]) -> None:
+        """Values of an extra field, after those found before."""
+        found = self.extras.get(tag, ())
+        self.extras[tag] = None if found is None else (*found, *texts)
 
     def secondary(self, where: str, genres: tuple[str, ...]) -> None:
         """A genre in a place that counts only while the proper one is empty."""

@@ -1,4 +1,4 @@
-"""Where in each container the genre stands, and what has to move when it changes.
+"""Where in each container the genre stands, with the extra fields, and what has to move when they change.
 
 Every function returns patches: "from this offset, take out so many bytes, put in these". Whatever no patch
 names stays as it is; that is how everything but the genre is kept. Padding keeps its size, so that taking
@@ -16,7 +16,7 @@ from tagger.files import BLOCK_BYTES, read_at
 from tagger.formats.containers import Chunk, Extent, Layout, flac_blocks, id3v2_length, iff_chunks
 from tagger.formats.fields import new_ape_tag, new_vorbis_comment, set_ape_genre, set_vorbis_genre
 from tagger.formats.id3 import UnsafeError, new_tag, set_genre
-from tagger.tracks import IGNR, ONLY_ID3V1, GenreState
+from tagger.tracks import IGNR, ONLY_ID3V1, ExtraChange, GenreState
 
 TAG_LIMIT_BYTES = 1 << 26
 """A tag larger than this is not read: it would have to go through memory."""
@@ -79,12 +79,14 @@ def read_extent(file: BinaryIO, extent: Extent) -> bytes:
     return read_at(file, extent[0], extent[1] - extent[0])
 
 
-def leading_id3(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
+def leading_id3(
+    file: BinaryIO, where: Layout, after: GenreState, extras: Sequence[ExtraChange] = ()
+) -> list[Patch]:
     """MP3 and TTA: the ID3v2 tag in front, and the genre byte of an ID3v1 tag at the end."""
     patches = _id3v1(file, where, after)
     if where.id3v2 is not None:
         old = read_extent(file, where.id3v2)
-        return [*patches, Patch(where.id3v2[0], len(old), set_genre(old, after.values))]
+        return [*patches, Patch(where.id3v2[0], len(old), set_genre(old, after.values, extras))]
     if _stays_without_tag(where, after):
         return patches
     if read_at(file, where.body[0], 3) == b"ID3":
@@ -95,20 +97,22 @@ def leading_id3(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]
             "it has only an ID3v1 tag, which has no number for this genre, and which a new ID3v2 tag with "
             "nothing but the genre would hide"
         )
-    return [*patches, Patch(0, 0, new_tag(after.values))]
+    return [*patches, Patch(0, 0, new_tag(after.values, extras))]
 
 
-def trailing_ape(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
+def trailing_ape(
+    file: BinaryIO, where: Layout, after: GenreState, extras: Sequence[ExtraChange] = ()
+) -> list[Patch]:
     """Monkey's Audio, WavPack, Musepack: the APE tag at the end, and the genre byte of an ID3v1 tag."""
     patches = _id3v1(file, where, after)
     if where.trailer.ape is not None:
         old = read_extent(file, where.trailer.ape)
-        return [*patches, Patch(where.trailer.ape[0], len(old), set_ape_genre(old, after.values))]
+        return [*patches, Patch(where.trailer.ape[0], len(old), set_ape_genre(old, after.values, extras))]
     if _stays_without_tag(where, after):
         return patches
     if where.trailer.start != where.size_bytes:
         raise UnsafeError("it ends in a tag that a new APE tag with nothing but the genre would hide")
-    return [*patches, Patch(where.size_bytes, 0, new_ape_tag(after.values))]
+    return [*patches, Patch(where.size_bytes, 0, new_ape_tag(after.values, extras))]
 
 
 def _stays_without_tag(where: Layout, after: GenreState) -> bool:
@@ -125,7 +129,7 @@ def _id3v1(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
     return [Patch(at + 127, 1, bytes([after.id3v1]))]
 
 
-def flac(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
+def flac(file: BinaryIO, where: Layout, after: GenreState, extras: Sequence[ExtraChange] = ()) -> list[Patch]:
     """The Vorbis comment block, which is made behind STREAMINFO where there is none."""
     no_id3v1(after)
     blocks = list(flac_blocks(file, *where.body))
@@ -133,12 +137,12 @@ def flac(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
         raise UnsafeError("its FLAC metadata is cut off")
     block = next((block for block in blocks if block.kind == b"\4"), None)
     if block is not None:
-        content = set_vorbis_genre(read_extent(file, (block.content, block.end)), after.values)
+        content = set_vorbis_genre(read_extent(file, (block.content, block.end)), after.values, extras)
         flags = read_at(file, block.start, 1)
         return [Patch(block.start, block.end - block.start, flags + _uint24(content) + content)]
     if not after.values:
         return []
-    first, content = blocks[0], new_vorbis_comment(after.values)
+    first, content = blocks[0], new_vorbis_comment(after.values, extras)
     last = read_at(file, first.start, 1)[0] & 0x80
     return [
         Patch(first.start, 1, first.kind),
@@ -163,7 +167,9 @@ def id3_chunk_of(file: BinaryIO, where: Layout) -> Chunk | None:
     return next((chunk for chunk in iff_chunks(file, *where.body) if chunk.kind.upper() == b"ID3 "), None)
 
 
-def id3_chunk(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
+def id3_chunk(
+    file: BinaryIO, where: Layout, after: GenreState, extras: Sequence[ExtraChange] = ()
+) -> list[Patch]:
     """WAV and AIFF: an ID3 tag in a chunk, which comes last where it is new."""
     no_id3v1(after)
     start, size = where.body
@@ -186,7 +192,7 @@ def id3_chunk(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
     if start + 8 + total not in ends or size not in ends:
         raise UnsafeError("the size in its header is not the size it has")
     values = tuple(value for value in after.values if not value.startswith(IGNR))
-    patches = [_id3_in_chunk(file, where, name, order, values)]
+    patches = [_id3_in_chunk(file, where, name, order, values, extras)]
     patches += _riff_genre(
         file, chunks, [value[len(IGNR) :] for value in after.values if value.startswith(IGNR)]
     )
@@ -197,12 +203,13 @@ def id3_chunk(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
 
 
 def _id3_in_chunk(
-    file: BinaryIO, where: Layout, name: bytes, order: Literal["big", "little"], values: Sequence[str]
-) -> Patch:
+    file: BinaryIO, where: Layout, name: bytes, order: Literal["big", "little"], values: Sequence[str],
+    extras: Sequence[ExtraChange],
+) -> Patch:  # fmt: skip
     start, size = where.body
     chunk = id3_chunk_of(file, where)
     if chunk is None:
-        tag = new_tag(values) if values else b""
+        tag = new_tag(values, extras) if values else b""
         # The last chunk of some files lacks its byte of padding.
         padding = bytes((size - start) % 2) if tag else b""
         return Patch(size, 0, padding + _iff_chunk(name, tag, order))
@@ -210,7 +217,7 @@ def _id3_in_chunk(
     length = id3v2_length(old)
     if not 0 < length <= len(old):
         raise UnsafeError("the ID3 tag in it is damaged")
-    tag = set_genre(old[:length], values)
+    tag = set_genre(old[:length], values, extras)
     # What follows the tag in its chunk, padding most likely, stays.
     tag += old[length:] if tag else b""
     end = min(chunk.end + (chunk.end - chunk.start) % 2, size)
@@ -245,7 +252,7 @@ def dsf_tag(file: BinaryIO, where: Layout) -> Extent | None:
     return (start + pointer, end) if pointer and start + pointer < end else None
 
 
-def dsf(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
+def dsf(file: BinaryIO, where: Layout, after: GenreState, extras: Sequence[ExtraChange] = ()) -> list[Patch]:
     """DSF: an ID3 tag at the end, with its place and the file's size in the header."""
     no_id3v1(after)
     start, end = where.body
@@ -258,7 +265,13 @@ def dsf(file: BinaryIO, where: Layout, after: GenreState) -> list[Patch]:
     length = id3v2_length(old)
     if place and not 0 < length <= len(old):
         raise UnsafeError("its ID3 tag is damaged")
-    new = set_genre(old[:length], after.values) if place else new_tag(after.values) if after.values else b""
+    new = (
+        set_genre(old[:length], after.values, extras)
+        if place
+        else new_tag(after.values, extras)
+        if after.values
+        else b""
+    )
     new += old[length:] if new else b""
     at = place[0] if place else end
     head = (at + len(new)).to_bytes(8, "little") + (at if new else 0).to_bytes(8, "little")

@@ -12,7 +12,15 @@ import math
 import numbers
 from typing import TYPE_CHECKING
 
-from tagger.tracks import FileTags, GenreEstimate, GenreState, TrackAnalysis
+from tagger.tracks import (
+    ExtraChange,
+    ExtraTag,
+    FileTags,
+    GenreEstimate,
+    GenreState,
+    TagEdit,
+    TrackAnalysis,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,9 +70,30 @@ def state_to_json(state: GenreState) -> str:
 
 
 def state_from_json(text: str) -> GenreState:
-    """Genre state from `state_to_json`."""
-    values, id3v1 = json.loads(text)
+    """Genre state from `state_to_json`, or from either half of `edit_to_json`."""
+    values, id3v1, *_ = json.loads(text)
     return GenreState(tuple(values), id3v1)
+
+
+def edit_to_json(edit: TagEdit) -> tuple[str, str]:
+    """What was before and after an edit: states as JSON, with the extra fields behind, if any change."""
+    if not edit.extras:
+        return state_to_json(edit.before), state_to_json(edit.after)
+    halves = (
+        (edit.before, {extra.tag.value: extra.before for extra in edit.extras}),
+        (edit.after, {extra.tag.value: extra.after for extra in edit.extras}),
+    )
+    before, after = (to_json([list(state.values), state.id3v1, extras]) for state, extras in halves)
+    return before, after
+
+
+def edit_from_json(before: str, after: str) -> TagEdit:
+    """An edit from `edit_to_json`."""
+    halves = [json.loads(text) for text in (before, after)]
+    then, now = (dict(*half[2:]) for half in halves)
+    extras = [ExtraChange(ExtraTag(tag), tuple(then[tag]), tuple(now[tag])) for tag in then]
+    states = [GenreState(tuple(half[0]), half[1]) for half in halves]
+    return TagEdit(states[0], states[1], tuple(extras))
 
 
 def names_from_json(text: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Literal
 
 from tagger.store import rows
-from tagger.store.columns import state_from_json, state_to_json, to_json
+from tagger.store.columns import edit_to_json, state_from_json, state_to_json, to_json
 from tagger.store.library import Library
 from tagger.store.rows import EDIT_COLUMNS, EditRow, EditState
 from tagger.tracks import GenreState, TagEdit
@@ -62,6 +62,7 @@ class Journal(Library, ABC):
         int
             Id of the edit, to settle it by.
         """
+        before, after = edit_to_json(edit)
         with self.transaction():
             return self._insert(
                 "edits",
@@ -69,8 +70,8 @@ class Journal(Library, ABC):
                     "run_id": run_id,
                     "track_id": track_id,
                     "path": path,
-                    "before": state_to_json(edit.before),
-                    "after": state_to_json(edit.after),
+                    "before": before,
+                    "after": after,
                     "state": "intended",
                     "undoes": undoes,
                     "size_before_bytes": size_bytes,

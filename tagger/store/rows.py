@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tagger.store.columns import names_from_json, state_from_json
+from tagger.store.columns import edit_from_json, names_from_json, state_from_json
 from tagger.tracks import GenreEstimate, GenreState, Status, TagEdit
 
 RunKind = Literal["run", "scan", "write", "undo"]
@@ -221,7 +221,7 @@ def run_row(row: Sequence[Any]) -> RunRow:
 def edit_row(row: Sequence[Any]) -> EditRow:
     """Make a row of `EDIT_COLUMNS` an `EditRow`."""
     values = list(row)
-    values[5:7] = [TagEdit(state_from_json(values[5]), state_from_json(values[6]))]
+    values[5:7] = [edit_from_json(values[5], values[6])]
     return EditRow(*values)
 
 

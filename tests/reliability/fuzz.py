@@ -2,8 +2,9 @@
 
 Whatever a file holds: nothing but a `TaggerError` may leave, nothing may hang, take much memory or end the
 process; a file that was not written is byte for byte what it was; one that was written has the same audio
-and the new genre, and gives the old one back. A child process does the trials and is watched by its parent,
-so that a decoder that crashes or never returns is a finding like any other.
+and the new genre, and gives the old one back; every fifth has the extra fields, too. A child process does
+the trials and is watched by its parent, so that a decoder that crashes or never returns is a finding like any
+other.
 
 `python -m tests.reliability.fuzz --log fuzz.jsonl --count 10000` runs long campaigns and goes on where its
 log ends; what broke something is kept in `--keep`.
@@ -33,6 +34,7 @@ import av
 from tagger.classify import listen
 from tagger.decision import decide
 from tagger.errors import TaggerError
+from tagger.extras import taken_back
 from tagger.files import ForgivingSource
 from tagger.formats.sniff import by_content
 from tagger.guard import WORKER_MEMORY_BYTES
@@ -40,8 +42,9 @@ from tagger.model import ModelCard, read_card, shipped_model_dir
 from tagger.plan import WritePolicy, plan_edit
 from tagger.replace import FileStat, write_genre
 from tagger.scan import scan
-from tagger.tags import genre_state, read_tags
-from tagger.tracks import FileTags, Heard, ListenTask, Status, TagEdit, WriteMode
+from tagger.tags import read_tags
+from tagger.tracks import ExtraTag, FileTags, Heard, ListenTask, Status, TagEdit, WriteMode
+from tagger.writing import Subject, edit_of
 from tests import media
 from tests.reliability.figures import Measured, figure
 from tests.reliability.mutate import mutant
@@ -52,6 +55,13 @@ TIME_LIMIT_S = 20.0
 """For one file of about a second, on a busy machine."""
 HANG_S = 60.0
 MOST_MEMORY_BYTES = 700 * 2**20
+EXTRAS = {
+    ExtraTag.CONFIDENCE: "0.87",
+    ExtraTag.MODEL: "eleven@1",
+    ExtraTag.VERSION: "1.2.3",
+    ExtraTag.TEMPO: "128",
+}
+EXTRAS_EACH = 5
 UNEXPECTED = ("which is a bug: please report it", "more memory than a worker may have")
 """How `listen` ends its sentence on what nobody foresaw."""
 
@@ -269,12 +279,13 @@ def _write(
         after = plan_edit(tags, decide(heard.analysis, card, threshold=0, margin=0), policy, None).after
     if after is None:
         return False
-    edit = TagEdit(tags.state, genre_state(after, like=tags.state))
+    subject = Subject(path, None, FileStat.of(path), heard.digest, tags)
+    edit = edit_of(subject, after, EXTRAS if index % EXTRAS_EACH == 0 else None)
     sounds = decoded(path) if heard.failure is None else None
     done = write_genre(path, edit, expected=FileStat.of(path), digest=heard.digest)
     now = read_tags(path)
-    if now.state != edit.after:
-        found("genre", f"{now.state} instead of {edit.after}")
+    if not edit.is_done(now):
+        found("genre", f"{now.state} {now.extras} instead of {edit}")
     if (now.title, now.artist, now.album, now.year) != (tags.title, tags.artist, tags.album, tags.year):
         found("genre", "other tags read differently")
     if sounds is not None and decoded(path) != sounds:
@@ -283,12 +294,28 @@ def _write(
     if (again.failure, again.digest) != (None, heard.digest) and heard.failure is None:
         found("audio", f"cannot be listened to any more: {again.failure} {again.reason}")
     try:
-        write_genre(path, TagEdit(edit.after, edit.before), expected=FileStat.of(path), digest=heard.digest)
-        if read_tags(path).state != edit.before:
-            found("undo", f"{read_tags(path).state} instead of {edit.before}")
+        if edit.extras:
+            _and_once_more(path, now, heard, found)
+        back = TagEdit(edit.after, edit.before, taken_back(edit, now.extras or {}))
+        write_genre(path, back, expected=FileStat.of(path), digest=heard.digest)
+        now = read_tags(path)
+        if (now.state, now.extras) != (tags.state, tags.extras):
+            found("undo", f"{now.state} {now.extras} instead of {tags.state} {tags.extras}")
     except TaggerError as error:
         found("undo", str(error).removeprefix(os.fsdecode(path)))
     return True
+
+
+def _and_once_more(path: bytes, tags: FileTags, heard: Heard, found: Callable[[str, str], None]) -> None:
+    """Replace our own genre and extra fields by others, and take that back."""
+    subject = Subject(path, None, FileStat.of(path), heard.digest, tags)
+    edit = edit_of(subject, ["Another Genre"], {ExtraTag.CONFIDENCE: "0.10", ExtraTag.MODEL: "another@12"})
+    write_genre(path, edit, expected=subject.stat, digest=heard.digest)
+    back = TagEdit(edit.after, edit.before, taken_back(edit, read_tags(path).extras or {}))
+    write_genre(path, back, expected=FileStat.of(path), digest=heard.digest)
+    now = read_tags(path)
+    if (now.state, now.extras) != (tags.state, tags.extras):
+        found("undo", f"{now.state} {now.extras} instead of {tags.state} {tags.extras}")
 
 
 def decoded(path: bytes) -> str:
