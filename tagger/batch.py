@@ -6,20 +6,18 @@ itself, so that a run may be stopped at any moment and the next one does the res
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from itertools import islice, takewhile
+from itertools import islice
 
-from tagger.classify import listen
 from tagger.conclude import Run
 from tagger.interrupts import check
 from tagger.job import Report, RunOptions, RunSummary
 from tagger.limits import Gate
-from tagger.model import ModelCard
-from tagger.pool import listen_all
+from tagger.model import ModelCard, load_model
 from tagger.scan import scan
 from tagger.store import Store, TrackFilter, TrackRow
-from tagger.tracks import ListenTask, Track
+from tagger.tracks import Heard, ListenTask, Track
 from tagger.writing import settle_unfinished
 
 LOOKED_UP = 500
@@ -37,12 +35,14 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
     store
         Open for writing, unless this is a dry run; the caller holds the lock (`tagger.job.run_lock`).
     card
-        Of the model in ``options.model_dir``, which has been loaded once and so is known to be sound.
+        Of the model in ``options.model_dir``, whose weights are known to be those of the card.
 
     Raises
     ------
     StoreError
         The database cannot be read or written any more.
+    ModelError
+        There is something to listen to, and the model's weights do not fit its card.
     """
     gate = Gate(time_limit_s=options.time_limit_s, max_load=options.max_load)
     if not options.dry_run:
@@ -65,13 +65,14 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
         report.planned(run.counts.total() + len(tasks), len(tasks))
         n_jobs = run.profile.n_jobs = max(1, min(options.jobs, len(tasks)))
         if tasks:
+            load_model(options.model_dir)  # what does not fit is refused before a single file is read
             gate.wait()
-        waiting = gate.through(tasks)
-        with closing(listen_all(waiting, worker=listen, n_jobs=n_jobs)) as reports, closing(gate):
-            for heard in run.profile.waited(reports):
-                check()
-                with run.profile.timed("database"):
-                    run.conclude_heard(tracks.pop(heard.path), heard)
+            waiting = gate.through(tasks)
+            with closing(_reports(waiting, n_jobs)) as reports, closing(gate):
+                for heard in run.profile.waited(reports):
+                    check()
+                    with run.profile.timed("database"):
+                        run.conclude_heard(tracks.pop(heard.path), heard)
         if gate.stopped:  # perhaps in the middle of a folder: what was not seen need not be gone
             run.stop(n_left=len(tracks))
         else:
@@ -81,9 +82,17 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
 
 def _each_with_work(run: Run, found: Iterator[Track], gate: Gate) -> Iterator[tuple[Track, TrackRow | None]]:
     """The tracks that are not just as they were, with what is remembered of them."""
-    while some := list(takewhile(lambda _: not gate.over(), islice(found, LOOKED_UP))):
+    while not gate.over() and (some := list(islice(found, LOOKED_UP))):
         check()
         yield from run.pass_over(some)
+
+
+def _reports(tasks: Iterable[ListenTask], n_jobs: int) -> Generator[Heard, None, None]:
+    """What the workers report. What they need is imported only where there is something to listen to."""
+    from tagger.classify import listen
+    from tagger.pool import listen_all
+
+    yield from listen_all(tasks, worker=listen, n_jobs=n_jobs)
 
 
 def write_from_store(store: Store, card: ModelCard, options: RunOptions, report: Report) -> RunSummary:

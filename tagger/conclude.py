@@ -111,7 +111,7 @@ class Run:
             self.seen.update(done.values())
             self.counts[Status.UNCHANGED] += len(done)
             self.report.unchanged(len(done))
-            tracks = [track for track in tracks if track.path not in done]
+            tracks = [track for place, track in enumerate(tracks) if place not in done]
         rows = rows_of(self.store, tracks)
         return [(track, rows.get(track.path)) for track in tracks]
 

@@ -16,7 +16,6 @@ from functools import lru_cache
 from importlib import resources
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from tagger.errors import ModelError
@@ -160,6 +159,8 @@ def power_spectrogram(y: NDArray[np.float32], config: FeatureConfig) -> NDArray[
         raise ValueError(f"expected mono samples, got the shape {y.shape}")
     padded = np.pad(np.asarray(y, dtype=np.float32), config.n_fft // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, config.n_fft)[:: config.hop_length]
+    import scipy.fft  # a quarter of a second, which those who read a model's card alone need not wait
+
     spectrum = scipy.fft.rfft(
         frames * _window(config.n_fft), overwrite_x=True
     )  # numpy's takes four times as long

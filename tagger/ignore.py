@@ -13,8 +13,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
-
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -55,6 +53,8 @@ def parse_rules(lines: Iterable[str]) -> Rules:
     rules: list[Rule] = []
     invalid: list[str] = []
     for line in lines:
+        from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern  # only where there are rules
+
         pattern = line if line.endswith("\\ ") else line.rstrip(" ")
         folders_only = pattern.endswith("/")
         # What is about folders alone is asked of folders alone, so that each rule can be matched in full.

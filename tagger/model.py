@@ -26,6 +26,7 @@ __all__ = [
     "CARD_FILE",
     "GenreModel",
     "ModelCard",
+    "check_model",
     "load_model",
     "read_card",
     "shipped_model_dir",
@@ -191,8 +192,27 @@ def load_model(directory: str | Path) -> GenreModel:
     Raises
     ------
     ModelError
-        As `read_card`; or the weights are missing, truncated, not those of the card, or do not fit it.
+        As `check_model`; or the weights do not fit the card.
     """
+    return GenreModel(*_read(directory))
+
+
+def check_model(directory: str | Path) -> ModelCard:
+    """The card of a bundle whose weights are all there and those of the card; LiteRT is not needed for it.
+
+    Parameters
+    ----------
+    directory : str or Path
+
+    Raises
+    ------
+    ModelError
+        As `read_card`; or the weights are missing, truncated or not those of the card.
+    """
+    return _read(directory)[0]
+
+
+def _read(directory: str | Path) -> tuple[ModelCard, bytes]:
     card = read_card(directory)
     path = Path(directory) / card.weights.file
     where = display(os.fsencode(path))
@@ -212,4 +232,4 @@ def load_model(directory: str | Path) -> GenreModel:
             f"the model's weights {where} were changed: their SHA-256 is not the card's; "
             "install the model again"
         )
-    return GenreModel(card, weights)
+    return card, weights

@@ -154,7 +154,7 @@ class _Walk:
             folder = stack.pop()
             below = []
             entries = self._entries(folder)
-            if any(entry.name == IGNORE_FILE for entry in entries):
+            if IGNORE_FILE in [entry.name for entry in entries]:
                 rules = self._ignore_file(os.path.join(folder.path, IGNORE_FILE))
                 if rules is None:
                     continue
@@ -163,10 +163,14 @@ class _Walk:
                 if entry.name.startswith(b"."):
                     continue
                 try:
-                    found = self._look_at(folder, entry)
-                except (
-                    PermissionError
-                ) as error:  # a folder that may be listed but not entered: all its entries
+                    if entry.is_symlink():
+                        found = self._follow(folder, entry)
+                    elif entry.is_dir(follow_symlinks=False):
+                        found = self._inner(folder, entry)
+                    else:
+                        found = self._file(folder, entry)
+                except PermissionError as error:
+                    # A folder that may be listed but not entered: all its entries.
                     self._trouble(folder.path, "files in it cannot be reached", error)
                     break
                 except OSError:  # vanished meanwhile
@@ -206,24 +210,23 @@ class _Walk:
             )
         return rules
 
-    def _look_at(self, folder: _Folder, entry: os.DirEntry[bytes]) -> Track | _Folder | None:
-        """What an entry is to the walk: a track, a folder to enter later, or nothing."""
-        if entry.is_symlink():
-            return self._follow(folder, entry)
-        if entry.is_dir(follow_symlinks=False):
-            # A folder among the trees is walked as such, with the rules that hold there.
-            wanted = entry.path not in self.trees and entry.name not in SERVICE_FOLDERS
-            if wanted and not self._ignores(folder, entry.name, is_folder=True):
-                return folder.inner(entry.name, entry.path)
+    def _inner(self, folder: _Folder, entry: os.DirEntry[bytes]) -> _Folder | None:
+        """A folder to enter later, or nothing."""
+        # A folder among the trees is walked as such, with the rules that hold there.
+        wanted = entry.path not in self.trees and entry.name not in SERVICE_FOLDERS
+        if wanted and not self._ignores(folder, entry.name, is_folder=True):
+            return folder.inner(entry.name, entry.path)
+        return None
+
+    def _file(self, folder: _Folder, entry: os.DirEntry[bytes]) -> Track | None:
+        """A track, or nothing."""
+        likely = by_suffix(entry.name)
+        if likely is False or entry.path in self.single_files:
             return None
-        if (
-            by_suffix(entry.name) is False
-            or entry.path in self.single_files
-            or self._ignores(folder, entry.name, is_folder=False)
-        ):
+        if (folder.rules or self.given_rules.rules) and self._ignores(folder, entry.name, is_folder=False):
             return None
         status = entry.stat(follow_symlinks=False)
-        if stat.S_ISREG(status.st_mode) and self._is_candidate(entry.path):
+        if stat.S_ISREG(status.st_mode) and (likely or self._shows_music(entry.path)):
             return _track(entry.path, folder.root, status)
         return None
 
@@ -269,15 +272,17 @@ class _Walk:
     def _is_candidate(self, path: bytes) -> bool:
         """Whether a regular file may hold music: it is opened only where its suffix does not say."""
         likely = by_suffix(os.path.basename(path))
-        if likely is None:
-            try:
-                return self.known(path) or by_content(path)
-            except FileNotFoundError:  # vanished meanwhile
-                return False
-            except OSError as error:
-                self._trouble(path, "cannot be read, and its name does not say what it is", error)
-                return False
-        return likely
+        return self._shows_music(path) if likely is None else likely
+
+    def _shows_music(self, path: bytes) -> bool:
+        """Whether a file whose suffix does not say is known to be music, or turns out to be when opened."""
+        try:
+            return self.known(path) or by_content(path)
+        except FileNotFoundError:  # vanished meanwhile
+            return False
+        except OSError as error:
+            self._trouble(path, "cannot be read, and its name does not say what it is", error)
+            return False
 
     def _trouble(self, path: bytes, what: str, error: OSError) -> None:
         self.on_trouble(path, f"{display(path)}: {what}: {explain(error)}.")

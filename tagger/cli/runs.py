@@ -188,15 +188,13 @@ def _locked(
         # Only now what takes its time: whoever finds the lock taken is told so at once.
         from tagger import batch
         from tagger.genres import unknown_labels
-        from tagger.model import load_model
+        from tagger.model import check_model
         from tagger.plan import policy_of
-        from tagger.pooling import pooled_dims
         from tagger.shelf import chosen_head, heads_dir
         from tagger.store import Store
 
         directory = model_dir(settings.model)
-        model = load_model(directory)  # refuses a damaged model before a single file is read
-        card = model.card
+        card = check_model(directory)  # refuses a damaged model before a single file is read
         head, unfit = chosen_head(heads_dir(settings.db), card)
         options = RunOptions(
             roots=roots,
@@ -215,7 +213,7 @@ def _locked(
             preserve_mtime=settings.preserve_mtime,
             hardlinks=settings.hardlinks == "write",
             head=head,
-            n_dims=pooled_dims(model.n_dims),
+            n_dims=_n_dims(directory) if stale else None,
         )
         exists = settings.db.exists()
         store = stack.enter_context(
@@ -239,3 +237,11 @@ def _locked(
             summary: RunSummary = getattr(batch, work)(store, card, options, report)
         report.summary(summary)
     return summary
+
+
+def _n_dims(directory: Path) -> int:
+    """Length of the embeddings made with a model."""
+    from tagger.model import load_model
+    from tagger.pooling import pooled_dims
+
+    return pooled_dims(load_model(directory).n_dims)

@@ -36,6 +36,9 @@ OTHER_SUFFIXES = frozenset(
 )
 """Lower case. Files of these suffixes are never opened."""
 
+_LIKELY = dict.fromkeys(OTHER_SUFFIXES, False) | dict.fromkeys(AUDIO_SUFFIXES, True)
+_DOT = ord(".")
+
 _FILM_BRANDS = (b"qt  ", b"M4V ", b"M4VH", b"M4VP", b"f4v ")
 """Major brands of MP4 files that hold films; ``M4A`` and the general brands may hold music."""
 
@@ -45,12 +48,11 @@ def by_suffix(name: bytes) -> bool | None:
 
     A backup copy, ``song.mp3~``, is not.
     """
-    suffix = os.path.splitext(name)[1].lower()
-    if suffix in AUDIO_SUFFIXES:
-        return True
-    if suffix in OTHER_SUFFIXES or name.endswith(b"~"):
-        return False
-    return None
+    # Asked of every file of a collection: `splitext` takes three times as long, and is right about more.
+    dot = name.rfind(b".")
+    suffix = name[dot:] if dot > 0 and name[0] != _DOT else os.path.splitext(name)[1]
+    likely = _LIKELY.get(suffix.lower())
+    return False if likely is None and name.endswith(b"~") else likely
 
 
 def by_content(path: bytes) -> bool:

@@ -188,10 +188,10 @@ class Catalogue(Journal, ABC):
         """
         hidden = tuple(below(folder)[0] for folder in unreadable)
         marked = self.missing_ids()
-        unseen = {i for root in roots for i in self.ids_below(root) if i not in seen_ids}
+        unseen = {track_id for root in roots for track_id in self.unseen_below(root, seen_ids)[0]}
         fresh = unseen - marked
         if hidden and fresh:
-            asked = self._each(
+            asked = self._all(
                 "SELECT id, path FROM tracks WHERE id IN (SELECT value FROM json_each(?))",
                 (to_json(list(fresh)),),
             )

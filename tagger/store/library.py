@@ -161,12 +161,18 @@ class Library(Reading):
 
     def missing_ids(self) -> set[int]:
         """The tracks marked as missing."""
-        return {row[0] for row in self._each("SELECT id FROM tracks WHERE missing_since_ns IS NOT NULL")}
+        return {row[0] for row in self._all("SELECT id FROM tracks WHERE missing_since_ns IS NOT NULL")}
 
-    def ids_below(self, folder: bytes) -> Iterator[int]:
-        """Ids of the tracks anywhere below a folder, read from the index of paths alone."""
-        for row in self._each("SELECT id FROM tracks WHERE path >= ? AND path < ?", below(folder)):
-            yield row[0]
+    def unseen_below(self, folder: bytes, seen_ids: Container[int]) -> tuple[list[int], int]:
+        """The tracks anywhere below a folder that are not among those seen, and how many there are in all.
+
+        Read from the index of paths alone, in whose order they are.
+        """
+        unseen, n_all = [], 0
+        for some in self._some("SELECT id FROM tracks WHERE path >= ? AND path < ?", below(folder)):
+            n_all += len(some)
+            unseen += [track_id for (track_id,) in some if track_id not in seen_ids]
+        return unseen, n_all
 
     def missing_share(self, folder: bytes, seen_ids: Container[int]) -> tuple[int, int]:
         """How many tracks were present below a scanned folder, and how many of these the scan did not see.
@@ -177,13 +183,10 @@ class Library(Reading):
         -------
         n_known, n_vanished : int
         """
-        marked = self.missing_ids()
-        n_known = n_vanished = 0
-        for track_id in self.ids_below(folder):
-            if track_id not in marked:
-                n_known += 1
-                n_vanished += track_id not in seen_ids
-        return n_known, n_vanished
+        sql = "SELECT id FROM tracks WHERE missing_since_ns IS NOT NULL AND path >= ? AND path < ?"
+        marked = {row[0] for row in self._all(sql, below(folder))}
+        unseen, n_all = self.unseen_below(folder, seen_ids)
+        return n_all - len(marked), sum(track_id not in marked for track_id in unseen)
 
     def runs(self, limit: int | None = 20) -> list[RunRow]:
         """Runs, the latest first."""

@@ -8,6 +8,8 @@ from typing import Any
 
 from tagger.store.connection import explain
 
+_AT_A_TIME = 5000
+
 
 class Reading:
     """An open database to be read.
@@ -20,15 +22,22 @@ class Reading:
         self._name = name
 
     def _all(self, sql: str, params: Sequence[object] = ()) -> list[Any]:
-        return list(self._each(sql, params))
-
-    def _each(self, sql: str, params: Sequence[object] = ()) -> Iterator[Any]:
-        """Rows one by one, for more of them than memory should hold; write nothing meanwhile."""
         try:
-            yield from self._conn.execute(sql, params)
+            return self._conn.execute(sql, params).fetchall()
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise  # a bug of ours
         except sqlite3.DatabaseError as error:
-            if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)):
-                raise  # a bug of ours
+            raise explain(error, self._name) from error
+
+    def _some(self, sql: str, params: Sequence[object] = ()) -> Iterator[list[Any]]:
+        """Rows by the thousand, for more of them than memory should hold; write nothing meanwhile."""
+        try:
+            cursor = self._conn.execute(sql, params)
+            while some := cursor.fetchmany(_AT_A_TIME):
+                yield some
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise  # a bug of ours
+        except sqlite3.DatabaseError as error:
             raise explain(error, self._name) from error
 
     def _one(self, sql: str, params: Sequence[object] = ()) -> Any:

@@ -6,11 +6,12 @@ of each row no more than it must.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 from tagger.store import rows
 from tagger.store.library import Library
 from tagger.store.rows import TRACK_COLUMNS, TrackRow
+from tagger.store.tables import SETTLED
 from tagger.tracks import Status, Track
 
 _MOST_ASKED = 500
@@ -42,10 +43,10 @@ class Ids:
             there[track_id] = 1
 
     def __contains__(self, track_id: object) -> bool:
-        return isinstance(track_id, int) and 0 <= track_id < len(self._there) and self._there[track_id] > 0
+        return isinstance(track_id, int) and track_id < len(self._there) and self._there[track_id] == 1
 
 
-def settled(store: Library, tracks: Sequence[Track], settings_key: str) -> dict[bytes, int]:
+def settled(store: Library, tracks: Sequence[Track], settings_key: str) -> dict[int, int]:
     """Those of some files with which a run has nothing to do, whatever is in their rows besides.
 
     They have the size and time that were recorded, are not marked as missing, were heard, and were decided
@@ -59,38 +60,30 @@ def settled(store: Library, tracks: Sequence[Track], settings_key: str) -> dict[
     Returns
     -------
     dict
-        Path to the track's id.
+        Place among `tracks` to the track's id.
     """
-    found: dict[bytes, int] = {}
-    for some in _parts(tracks):
-        asked = store.query(
-            "SELECT path, size_bytes, mtime_ns, id FROM tracks "
-            f"WHERE path IN ({_marks(some)}) AND settings_key = ? AND model_id IS NOT NULL "
-            f"AND missing_since_ns IS NULL AND status NOT IN ({_AGAIN})",
-            [*(track.path for track in some), settings_key],
+    found: dict[int, int] = {}
+    for start in range(0, len(tracks), _MOST_ASKED):
+        some = tracks[start : start + _MOST_ASKED]
+        # Answered by the index `tracks_settled` alone: no row is read.
+        asked: list[object] = []
+        for place, track in enumerate(some, start):
+            asked += (place, track.path, track.size_bytes, track.mtime_ns)
+        sql = (
+            f"WITH files (place, path, size, time) AS (VALUES {', '.join(['(?, ?, ?, ?)'] * len(some))}) "
+            "SELECT place, id FROM files CROSS JOIN tracks ON tracks.path = files.path "
+            f"AND size_bytes = size AND mtime_ns = time AND settings_key = ? AND {SETTLED}"
         )
-        recorded = {row[:3]: row[3] for row in asked}
-        for track in some:
-            track_id = recorded.get((track.path, track.size_bytes, track.mtime_ns))
-            if track_id is not None:
-                found[track.path] = track_id
+        found.update(store.query(sql, [*asked, settings_key]))
     return found
 
 
 def rows_of(store: Library, tracks: Sequence[Track]) -> dict[bytes, TrackRow]:
     """What is remembered of some files, by their paths; those never met are left out."""
     found: dict[bytes, TrackRow] = {}
-    for some in _parts(tracks):
-        sql = f"SELECT {TRACK_COLUMNS} FROM tracks WHERE path IN ({_marks(some)})"
+    for start in range(0, len(tracks), _MOST_ASKED):
+        some = tracks[start : start + _MOST_ASKED]
+        sql = f"SELECT {TRACK_COLUMNS} FROM tracks WHERE path IN ({', '.join('?' * len(some))})"
         for row in map(rows.track_row, store.query(sql, [track.path for track in some])):
             found[row.path] = row
     return found
-
-
-def _parts(tracks: Sequence[Track]) -> Iterator[Sequence[Track]]:
-    for start in range(0, len(tracks), _MOST_ASKED):
-        yield tracks[start : start + _MOST_ASKED]
-
-
-def _marks(some: Sequence[Track]) -> str:
-    return ", ".join("?" * len(some))

@@ -111,6 +111,7 @@ TABLES: tuple[str, ...] = (
     "CREATE INDEX tracks_by_root ON tracks (root)",
     "CREATE INDEX tracks_by_run ON tracks (run_id)",
     "CREATE INDEX tracks_by_time ON tracks (updated_ns)",
+    *_FOR_MANY,
     # With `missing_since_ns` at the end the summary counts from the index alone.
     "CREATE INDEX tracks_by_status ON tracks (status, missing_since_ns)",
     "CREATE INDEX tracks_by_genre ON tracks (genre, confidence, missing_since_ns)",
@@ -196,6 +197,7 @@ _VERSION_3: tuple[str, ...] = (
     "ALTER TABLE tracks ADD COLUMN loudness_lufs REAL",
     "ALTER TABLE tracks ADD COLUMN loudness_range_lu REAL",
     *_BY_TEMPO,
+    *_FOR_MANY,
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_MAPS, _VERSION_3)

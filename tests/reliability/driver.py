@@ -107,9 +107,9 @@ def _meddle(path: bytes, what: dict[str, Meddling]) -> None:
 
 def _install() -> None:
     """Put ourselves between the parts of the program."""
-    from tagger import batch, conclude
+    from tagger import conclude, pool
 
-    listen_all, apply_edit = batch.listen_all, conclude.apply_edit
+    listen_all, apply_edit = pool.listen_all, conclude.apply_edit
 
     def listening(tasks: Iterable[Any], **how: Any) -> Iterator[Any]:
         every = list(tasks)
@@ -126,7 +126,7 @@ def _install() -> None:
 
         return apply_edit(store, run_id, subject, *args, **how | {"on_step": on_step})
 
-    batch.listen_all, conclude.apply_edit = listening, writing  # type: ignore[assignment]
+    pool.listen_all, conclude.apply_edit = listening, writing  # type: ignore[assignment]
 
 
 def _set_clock(offset_s: float) -> None:
