@@ -50,6 +50,20 @@ VIEWS: tuple[str, ...] = (
 
 _BY_TEMPO: tuple[str, ...] = ("CREATE INDEX tracks_by_tempo ON tracks (tempo_bpm)",)
 
+SETTLED = (
+    "model_id IS NOT NULL AND missing_since_ns IS NULL "
+    "AND status NOT IN ('changed_meanwhile', 'failed', 'refused')"
+)
+"""Tracks to which a run comes back only when file or settings have changed; in the words of the index."""
+
+_FOR_MANY: tuple[str, ...] = (
+    # A night with nothing to do asks this index alone (`tagger.store.recognition`), and reads no row.
+    f"CREATE INDEX tracks_settled ON tracks (path, size_bytes, mtime_ns, settings_key) WHERE {SETTLED}",
+    # Few are missing, mostly none: a question after them reads nothing else.
+    "CREATE INDEX tracks_missing ON tracks (path) WHERE missing_since_ns IS NOT NULL",
+)
+"""What keeps questions to a million tracks short."""
+
 # A genre is the model's label; what was written to the file stands in `outcomes` and `edits`. Paths are
 # BLOBs: file names need not be text. `display` is the printable path, for people and for the search.
 # Analyses lie apart so that a list of tracks never reads past the arrays.
