@@ -20,6 +20,7 @@ from tagger.decision import chunk_probabilities
 from tagger.errors import AudioError
 from tagger.features import FeatureConfig, spread_segments
 from tagger.heads import Head, judge, judge_id
+from tagger.measures import Measured
 from tagger.plan import Plan, plan_edit, policy_of
 from tagger.replace import FileStat
 from tagger.shelf import chosen_head, heads_dir
@@ -75,6 +76,8 @@ class Explanation:
     """What `tagger run` would make of it now, in the configured mode."""
     settled: bool
     """`tagger run` has decided on it under these settings, and does not again until something changes."""
+    measured: Measured | None = None
+    """Tempo and loudness; None where they were never measured."""
     edits: tuple[EditRow, ...] = ()
     """The latest first."""
     labels: tuple[LabelRow, ...] = ()
@@ -129,6 +132,7 @@ def explain(
         chunks=_chunks(heard.analysis, card),
         plan=plan_edit(heard.tags, estimate, policy_of(config), _own(store, row, config)),
         settled=False,
+        measured=_measured(heard.analysis),
         edits=_edits(store, row),
         labels=_labels(store, row),
     )
@@ -177,9 +181,16 @@ def _remembered(
         chunks=None if analysis is None or card is None else _chunks(analysis, card),
         plan=plan,
         settled=settled,
+        measured=_measured(row),
         edits=_edits(store, row),
         labels=_labels(store, row),
     )
+
+
+def _measured(found: TrackAnalysis | TrackRow) -> Measured | None:
+    if found.tempo_strength is None:
+        return None
+    return Measured(found.tempo_bpm, found.tempo_strength, found.loudness_lufs, found.loudness_range_lu)
 
 
 def _changed(row: TrackRow) -> bool:

@@ -23,7 +23,7 @@ BOM = b"\xef\xbb\xbf"
 
 COLUMNS = (
     "path", "genre", "model_genre", "confidence", "file_genres", "title", "artist", "album", "year", "status",
-    "reason", "duration_s",
+    "reason", "duration_s", "tempo_bpm",
 )  # fmt: skip
 """Of the CSV. ``genre`` is a person's word, empty where nobody has said anything."""
 
@@ -70,9 +70,13 @@ def csv_lines(rows: Iterable[TrackRow], said: Said) -> Iterator[bytes]:
                 "" if row.year is None else str(row.year),
                 row.status or "",
                 row.reason,
-                "" if row.duration_s is None else f"{row.duration_s:.1f}",
+                *map(_tenths, (row.duration_s, row.tempo_bpm)),
             )
         )
+
+
+def _tenths(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
 
 
 def json_lines(rows: Iterable[TrackRow], said: Said) -> Iterator[bytes]:
@@ -97,6 +101,10 @@ def record(row: TrackRow, labels: Sequence[str]) -> dict[str, object]:
         "title": row.title,
         "year": row.year,
         "duration_s": row.duration_s,
+        "tempo_bpm": row.tempo_bpm,
+        "tempo_strength": row.tempo_strength,
+        "loudness_lufs": row.loudness_lufs,
+        "loudness_range_lu": row.loudness_range_lu,
         "model": row.model_id,
         "missing": row.missing_since_ns is not None,
     }

@@ -26,6 +26,9 @@ _SAMPLES: dict[str, tuple[type[np.generic], float]] = {
 }
 """ffmpeg's sample formats: type, and what makes full scale 1."""
 
+_LAYOUTS = ("mono", "stereo", "1 channels", "2 channels")
+"""The last two are of files that do not say which channels theirs are: plain WAV for one."""
+
 _HALF_POWER = 0.5**0.5
 """What each of two channels contributes, in libswresample as in any mixing desk."""
 
@@ -41,7 +44,7 @@ class Mixer:
 
     def __init__(self, frame: Any, filter_graph: Callable[[], Any]) -> None:
         """`frame` shows the kind; `filter_graph` makes an AudioResampler to mono float for other kinds."""
-        kind = _SAMPLES.get(frame.format.name) if frame.layout.name in ("mono", "stereo") else None
+        kind = _SAMPLES.get(frame.format.name) if frame.layout.name in _LAYOUTS else None
         self._graph = None if kind else filter_graph()
         self._n_channels = frame.layout.nb_channels
         self._packed = self._n_channels > 1 and not frame.format.is_planar

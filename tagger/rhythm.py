@@ -30,6 +30,10 @@ _GROUPS = 2
 _FLOOR_DB = 70.0
 """What is this far below the loudest is silence, so that noise does not count as onsets."""
 
+_LEAST_RISE = 0.02
+"""Standard deviation, in bels, from which on there are onsets at all: the quietest music measured has twice
+as much; a steady tone, which only seems to swell where waves and windows come in turn, has less."""
+
 _LOCAL_S = 10.0
 """Length over which the beat must keep its time."""
 _LONGEST_S = 5.0
@@ -42,7 +46,7 @@ _LIKELY_BPM = 120.0
 _SPREAD_OCTAVES = 0.7
 _PLAIN = 0.5
 """A beat as plain as this is taken for every other one…"""
-_AS_PLAIN = 0.7
+_AS_PLAIN = 0.9
 """…where what lies between is this much as plain."""
 LEAST_STRENGTH = 0.08
 """Below this there is no beat: 30 seconds of white noise come to 0.06."""
@@ -108,7 +112,7 @@ def pulse(y: NDArray[np.float32], sr: int) -> NDArray[np.float64] | None:
     Returns
     -------
     (n_lags,) float64 or None
-        Autocorrelation by lag in frames of 220 samples, 1 at lag 0, as many lags for every segment. None
+        Autocorrelation by lag in frames of 220 samples, at most 1, as many lags for every segment. None
         for too little sound.
     """
     if len(y) < _SHORTEST_S * sr:
@@ -116,14 +120,16 @@ def pulse(y: NDArray[np.float32], sr: int) -> NDArray[np.float64] | None:
     rises = onsets(y)
     length = min(round(_LOCAL_S * sr / _HOP), rises.shape[1])
     local = np.lib.stride_tricks.sliding_window_view(rises, length, axis=1)[:, :: max(length // 2, 1)]
-    local = (local - local.mean(axis=-1, keepdims=True)) * np.hanning(length)
+    window = np.hanning(length)
+    local = (local - local.mean(axis=-1, keepdims=True)) * window
     n = scipy.fft.next_fast_len(2 * length, real=True)
     alike = scipy.fft.irfft(np.abs(scipy.fft.rfft(local, n)) ** 2, n)
     n_lags = round(_LONGEST_S * sr / _HOP)
     kept = np.zeros((*alike.shape[:-1], n_lags))
     n_known = min(n_lags, length)
     kept[..., :n_known] = alike[..., :n_known]
-    kept /= np.maximum(kept[..., :1], 1e-9)
+    strong = kept[..., :1] > _LEAST_RISE**2 * (window @ window)
+    kept /= np.where(strong, kept[..., :1], np.inf)
     return np.asarray(kept.mean(axis=(0, 1)))
 
 

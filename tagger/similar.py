@@ -8,6 +8,7 @@ dimension by its deviation was tried and finds fewer neighbours of the same genr
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,7 +90,12 @@ def load_embeddings(
 
 
 def nearest(
-    embeddings: Embeddings, embedding: NDArray[np.float32], *, but: int | None, k: int = 10
+    embeddings: Embeddings,
+    embedding: NDArray[np.float32],
+    *,
+    but: int | None,
+    k: int = 10,
+    among: Sequence[int] | None = None,
 ) -> list[tuple[int, float]]:
     """The tracks that sound most like a given one.
 
@@ -99,6 +105,8 @@ def nearest(
         Of the given track, of the same model; it need not be among the others.
     but : int or None
         Id of the given track, None where it is not in the library.
+    among : sequence of int, optional
+        Ids of the tracks that may be found; all by default.
 
     Returns
     -------
@@ -106,6 +114,8 @@ def nearest(
         The cosine of the centred embeddings, at least `LEAST_ALIKE`, the most similar first.
     """
     others = embeddings.ids != but
+    if among is not None:
+        others &= np.isin(embeddings.ids, np.asarray(among, dtype=np.int64))
     if not others.any() or embedding.shape != embeddings.mean.shape:
         return []
     direction = embedding - embeddings.mean

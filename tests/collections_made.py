@@ -44,10 +44,13 @@ class Made:
     status: Status = Status.TAGGED
     reason: str = ""
     heard: bool = True
+    tempo_bpm: float | None = None
     fields: dict[str, object] = field(default_factory=dict)
 
 
-def analysis_of(label: str, *, n_chunks: int = 13, seed: int = 0) -> TrackAnalysis:
+def analysis_of(
+    label: str, *, n_chunks: int = 13, seed: int = 0, tempo_bpm: float | None = None
+) -> TrackAnalysis:
     """What a model might hear in 30 s of a genre; its embedding lies near those of the same genre."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 1, (n_chunks, len(GENRES)))
@@ -59,6 +62,10 @@ def analysis_of(label: str, *, n_chunks: int = 13, seed: int = 0) -> TrackAnalys
         embedding=embedding.astype(np.float32),
         duration_s=30.0,
         analysed_s=30.0,
+        tempo_bpm=tempo_bpm,
+        tempo_strength=0.25 if tempo_bpm else 0.0,
+        loudness_lufs=-9.5,
+        loudness_range_lu=4.5,
     )
 
 
@@ -89,7 +96,7 @@ def make_database(
                     track.mtime_ns,
                     number.to_bytes(16, "big"),
                     tags,
-                    analysis_of(best, seed=number),
+                    analysis_of(best, seed=number, tempo_bpm=made.tempo_bpm),
                 )
                 reason = "" if made.genre else f"best guess {best} at {made.confidence:.2f}, below 0.60"
                 estimate = GenreEstimate(
@@ -123,6 +130,7 @@ def some_tracks(n: int = 24, *, root: bytes = b"/music") -> list[Made]:
                 artist=f"Artist {i % 6}",
                 album=f"Album {i % 4}",
                 year=1960 + 3 * i if i % 4 else None,
+                tempo_bpm=80.0 + 5 * i if i % 3 else None,
                 status=Status.UNCERTAIN if i % 5 == 4 else Status.TAGGED,
             )
         )

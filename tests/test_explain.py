@@ -41,6 +41,8 @@ def test_a_track_that_was_heard_written_corrected_and_put_back(
         known["remembered"] and known["genres"] == unknown["genres"] and known["chunks"] == unknown["chunks"]
     )
     assert known["file_genres"] == known["history"][0]["after"] and known["history"][0]["before"] == []
+    assert known["loudness_lufs"] == unknown["loudness_lufs"] < 0 <= known["tempo_strength"]
+    assert "LUFS" in here("explain", path).out
     assert known["chunks"][1]["start_s"] == pytest.approx(2.01, abs=0.01)
     assert all(sum(chunk["genres"].values()) == pytest.approx(1, abs=0.01) for chunk in known["chunks"])
     mean = np.mean([list(chunk["genres"].values()) for chunk in known["chunks"]], axis=0)

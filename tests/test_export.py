@@ -46,6 +46,43 @@ def rows(db: Path) -> list[TrackRow]:
         return store.list_tracks()
 
 
+# --- tempo ---
+
+
+@pytest.mark.parametrize(
+    ("asked", "low", "high"),
+    [
+        ("100-130", 100, 130),
+        ("130-", 130, 999),
+        ("-100", 0, 100),
+        ("115", 112.7, 117.3),
+        ("88.5-96", 88.5, 96),
+    ],
+)
+def test_a_playlist_by_tempo(db: Path, here: Here, asked: str, low: float, high: float) -> None:
+    lines = here("export", "--format", "jsonl", "--tempo", asked, "--sort", "-tempo").lines
+    found = [line["tempo_bpm"] for line in lines]
+    known = [row.tempo_bpm for row in rows(db) if row.tempo_bpm is not None]
+    assert found == sorted((bpm for bpm in known if low <= bpm <= high), reverse=True) and found
+    assert "no track answers" in here("ls", "--tempo", "300-").err.lower()
+
+
+def test_the_order_by_tempo_ends_with_those_of_none(db: Path, here: Here) -> None:
+    for order in ("tempo", "-tempo"):
+        found = [line["tempo_bpm"] for line in here("ls", "--json", "--sort", order).lines]
+        n = sum(bpm is not None for bpm in found)
+        assert 0 < n < len(found) and found[n:] == [None] * (len(found) - n)
+        assert found[:n] == sorted(found[:n], reverse=order == "-tempo")
+    table = here("ls", "--sort", "tempo").out.splitlines()
+    assert table[0].split()[:5] == ["in", "the", "file", "heard", "conf."] and " 85 " in table[1]
+
+
+@pytest.mark.parametrize("wrong", ["fast", "130-120", "-", "", "1e400", "nan-5", "--5"])
+def test_a_tempo_that_is_none(db: Path, here: Here, wrong: str) -> None:
+    done = here("ls", "--tempo", wrong)
+    assert done.code == 2 and "is no tempo: write it like" in done.err
+
+
 # --- CSV ---
 
 

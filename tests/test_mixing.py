@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from tagger.mixing import BLOCK, Mixer
+from tagger.mixing import BLOCK, Mixer, width
 
 TYPES = {"flt": "<f4", "s16": "<i2", "s32": "<i4", "u8": "u1", "dbl": "<f8"}
 
@@ -14,7 +14,7 @@ TYPES = {"flt": "<f4", "s16": "<i2", "s32": "<i4", "u8": "u1", "dbl": "<f8"}
 def frames(kind: str, layout: str, sizes: list[int]) -> list[av.AudioFrame]:
     """Frames of noise, the same for the same arguments."""
     rng = np.random.default_rng(0)
-    n_channels = {"mono": 1, "stereo": 2, "5.1": 6}[layout]
+    n_channels = {"mono": 1, "1 channels": 1, "stereo": 2, "2 channels": 2, "5.1": 6}[layout]
     dtype = np.dtype(TYPES[kind.removesuffix("p")])
     found = []
     for n in sizes:
@@ -31,7 +31,7 @@ def frames(kind: str, layout: str, sizes: list[int]) -> list[av.AudioFrame]:
     return found
 
 
-@pytest.mark.parametrize("layout", ["mono", "stereo", "5.1"])
+@pytest.mark.parametrize("layout", ["mono", "1 channels", "stereo", "2 channels", "5.1"])
 @pytest.mark.parametrize("kind", ["flt", "fltp", "s16", "s16p", "s32", "s32p", "u8", "dblp"])
 def test_the_mix_is_libswresamples(kind: str, layout: str) -> None:
     sizes = [1152] * 70 + [1, 77, 40_000, 3]
@@ -50,6 +50,25 @@ def test_the_mix_is_libswresamples(kind: str, layout: str) -> None:
     assert ours.dtype == np.float32
     assert len(ours) == sum(sizes)
     np.testing.assert_allclose(ours, theirs, atol=3e-7)
+
+
+@pytest.mark.parametrize(
+    ("right", "expected"), [((1, 0), 1.0), ((0, 1), 2.0), ((0.5, 0.5), (1 + 0.5) / (0.5 * (1.5**2 + 0.5**2)))]
+)
+def test_width_is_what_the_mix_loses(right: tuple[float, float], expected: float) -> None:
+    ours, other = np.random.default_rng(0).normal(0, 0.1, (2, 50_000)).astype(np.float32)
+    y = np.stack([ours, right[0] * ours + right[1] * other]).astype(np.float32)
+    mixer = Mixer(frames("fltp", "stereo", [1])[0], lambda: pytest.fail("no filter graph is needed"))
+    for start in range(0, 50_000, 1000):
+        part = np.ascontiguousarray(y[:, start : start + 1000])
+        mixer.feed(av.AudioFrame.from_ndarray(part, format="fltp", layout="stereo"))
+    mixer.finish()
+    assert width([mixer]) == pytest.approx(expected, rel=0.02)
+
+
+def test_width_is_1_where_nothing_is_known_of_the_channels() -> None:
+    (mono,) = frames("fltp", "mono", [100])
+    assert width([]) == width([Mixer(mono, lambda: None)]) == 1.0
 
 
 def test_blocks_are_large_and_none_is_lost() -> None:

@@ -72,8 +72,10 @@ def test_neighbours_of_a_track_and_a_playlist_of_them(db: Path, here: Here, tmp_
     likeness = [line["similarity"] for line in done.lines]
     assert likeness == sorted(likeness, reverse=True) and likeness[0] <= 1
     table = here("similar", "/music/jazz/005.mp3").out
-    assert table.splitlines()[0].split() == ["alike", "genre", "track"] and "jazz/" in table
+    assert table.splitlines()[0].split() == ["alike", "genre", "BPM", "track"] and "jazz/" in table
     assert here("similar", "/music/jazz/005.mp3", "--m3u8", tmp_path / "song.mp3").code == 2
+    brisk = here("similar", "/music/jazz/005.mp3", "--tempo", "100-200", "--json").lines
+    assert brisk and all(line["tempo_bpm"] >= 100 for line in brisk)
     nothing = here("similar", "/music/bad/none.mp3")
     assert nothing.code == 3 and "not there" in nothing.err
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tagger.card import ModelCard
     from tagger.config import Config
     from tagger.explain import Chunks, Explanation
+    from tagger.measures import Measured
     from tagger.store.rows import EditRow
 
 _SIGNS = " \u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
@@ -92,6 +93,8 @@ def _show(found: Explanation, settings: Config) -> None:
             lead = f", leading by {found.margin:.2f}" if found.margin else ""
             limits = f" (given from {found.threshold:.2f} on{lead})"
         click.echo(f"{verdict}{limits}.")
+    if found.measured is not None:
+        click.echo(_measures(found.measured))
     _show_file(found, settings)
 
 
@@ -163,6 +166,18 @@ def clock(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
+def _measures(found: Measured) -> str:
+    """Tempo and loudness in words."""
+    said = "No beat is heard"
+    if found.tempo_bpm is not None:
+        said = f"{found.tempo_bpm:.0f} beats a minute (beat {found.tempo_strength:.2f} of 1)"
+    if found.loudness_lufs is not None:
+        said += f", about {found.loudness_lufs:.1f} LUFS"
+        if found.loudness_range_lu is not None:
+            said += f", range {found.loudness_range_lu:.1f} LU"
+    return f"{said}."
+
+
 def _values(edit: EditRow, which: str) -> str:
     return ", ".join(getattr(edit.edit, which).names) or "no genre"
 
@@ -196,6 +211,10 @@ def _as_json(found: Explanation, settings: Config) -> dict[str, object]:
         "reason": "" if row is None else row.reason,
         "model": found.model_id,
         "duration_s": found.duration_s,
+        "tempo_bpm": None if found.measured is None else found.measured.tempo_bpm,
+        "tempo_strength": None if found.measured is None else found.measured.tempo_strength,
+        "loudness_lufs": None if found.measured is None else found.measured.loudness_lufs,
+        "loudness_range_lu": None if found.measured is None else found.measured.loudness_range_lu,
         "genre": None if estimate is None else estimate.genre,
         "confidence": None if estimate is None else round(estimate.confidence, 4),
         "why_none": "" if estimate is None else estimate.reason,

@@ -19,6 +19,7 @@ from tagger.cli.common import (
     settings_options,
     shown,
 )
+from tagger.cli.filtering import tempo_option
 from tagger.cli.report import tracks
 from tagger.tracks import display
 
@@ -94,19 +95,24 @@ def review(number: int, kind: str, as_json: bool, db: Path | None, config: Path 
 @click.option(
     "--m3u8", type=click.Path(path_type=bytes), metavar="OUT", help="Write them as a playlist, too."
 )
+@tempo_option
 @JSON
 @settings_options
 def similar(
-    file: bytes, number: int, m3u8: bytes | None, as_json: bool, db: Path | None, config: Path | None
-) -> None:
+    file: bytes, number: int, m3u8: bytes | None, tempo: tuple[float | None, float | None] | None,
+    as_json: bool, db: Path | None, config: Path | None,
+) -> None:  # fmt: skip
     """The tracks of the library that sound most like a file.
 
     The file need not be in the library: then it is listened to.
 
+    \b
     Example: tagger similar song.mp3 --m3u8 like-it.m3u8
+             tagger similar song.mp3 --tempo 120-130
     """
     from tagger.export import playlist_lines, write_file
     from tagger.similar import load_embeddings, nearest
+    from tagger.store import TrackFilter
 
     if m3u8 is not None and not m3u8.lower().endswith((b".m3u8", b".m3u")):
         raise click.UsageError(f"{display(m3u8)}: give the playlist a name that ends in .m3u8.")
@@ -119,7 +125,11 @@ def similar(
         n_copies = 0
         if own is not None and own.digest is not None:
             n_copies = store.query("SELECT count(*) FROM tracks WHERE digest = ?", (own.digest,))[0][0]
-        near = dict(nearest(others, embedding, but=None if own is None else own.id, k=number + n_copies))
+        among = None
+        if tempo is not None:
+            among = store.track_ids(TrackFilter(min_tempo=tempo[0], max_tempo=tempo[1]))
+        but = None if own is None else own.id
+        near = dict(nearest(others, embedding, but=but, k=number + n_copies, among=among))
         rows = [row for row in store.tracks_of(list(near)) if own is None or row.digest != own.digest][
             :number
         ]
@@ -131,14 +141,14 @@ def similar(
     if as_json:
         for row in rows:
             line = {"path": os.fsdecode(row.path), "similarity": round(near[row.id], 4), "genre": row.genre,
-                    "artist": row.artist, "title": row.title}  # fmt: skip
+                    "tempo_bpm": row.tempo_bpm, "artist": row.artist, "title": row.title}  # fmt: skip
             click.echo(json.dumps(line))
     elif rows:
         roots = _roots(rows)
         print_table(
-            ["alike", "genre", "track"],
-            ((f"{near[row.id]:.2f}", row.genre or "-", shown(row.path, roots)) for row in rows),
-            right=[0],
+            ["alike", "genre", "BPM", "track"],
+            ((f"{near[row.id]:.2f}", row.genre or "-", _bpm(row), shown(row.path, roots)) for row in rows),
+            right=[0, 2],
         )
     else:
         click.echo(f"Nothing in the library, as {model_id} hears it, sounds like it.", err=True)
@@ -206,6 +216,10 @@ def _sound_of(
     if not len(heard.analysis.embedding):
         raise AudioError(f"{display(path)}: {heard.analysis.abstain}, so nothing sounds like it.")
     return row, card.model_id, heard.analysis.embedding
+
+
+def _bpm(row: TrackRow) -> str:
+    return "-" if row.tempo_bpm is None else f"{row.tempo_bpm:.0f}"
 
 
 def _guesses(row: TrackRow) -> tuple[str, str, str, str]:

@@ -49,6 +49,7 @@ def export(
 
     \b
     Example: tagger export --genre jazz --min-confidence 0.8 -o jazz.m3u8
+             tagger export --tempo 120-130 --sort tempo -o run.m3u8
              tagger export --per-genre --format m3u8 -o ~/Playlists
     """
     from tagger.export import BOM, write_file

@@ -15,6 +15,34 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_ABOUT = 0.02
+"""A single tempo means this much of itself more or less."""
+
+
+def tempo_option(command: F) -> F:
+    """``--tempo``: the slowest and the fastest in beats a minute, either None; or None."""
+    return click.option(
+        "--tempo", metavar="BPM", callback=_tempo_range, help="Beats a minute: 120-130, 120-, -130 or 128."
+    )(command)
+
+
+def _tempo_range(
+    _context: click.Context, _param: click.Parameter, value: str | None
+) -> tuple[float | None, float | None] | None:
+    if value is None:
+        return None
+    slowest, dash, fastest = value.partition("-")
+    try:
+        low, high = (float(text) if text.strip() else None for text in (slowest, fastest))
+    except ValueError:
+        low = high = None
+    if not dash and low is not None:
+        low, high = low * (1 - _ABOUT), low * (1 + _ABOUT)
+    given = [number for number in (low, high) if number is not None]
+    if not given or not all(0 <= number < float("inf") for number in given) or given != sorted(given):
+        raise click.BadParameter(f"{value!r} is no tempo: write it like 120-130, 120-, -130 or 128.")
+    return low, high
+
 
 def filter_options(command: F) -> F:
     """PATH…, the conditions, the order and the limit."""
@@ -22,12 +50,15 @@ def filter_options(command: F) -> F:
         click.option("--limit", type=click.IntRange(min=1), help="At most so many."),
         click.option(
             "--sort",
-            type=click.Choice(["path", "artist", "album", "title", "genre", "confidence", "-confidence"]),
+            type=click.Choice(
+                ["path", "artist", "album", "title", "genre", "confidence", "-confidence", "tempo", "-tempo"]
+            ),
             default="path",
             show_default=True,
         ),
         click.option("--missing", is_flag=True, help="Only tracks that are gone from their folder."),
         click.option("-t", "--text", default="", help="Words in title, artist, album or path."),
+        tempo_option,
         click.option("--max-confidence", type=click.FloatRange(0, 1)),
         click.option("--min-confidence", type=click.FloatRange(0, 1)),
         click.option(
@@ -51,6 +82,7 @@ def selected(store: Store, asked: Mapping[str, Any]) -> Iterator[TrackRow]:
     """
     from tagger.store import TrackFilter
 
+    slowest, fastest = asked["tempo"] or (None, None)
     ids: dict[int, None] = {}
     for folder in absolute(asked["paths"]) or (None,):
         which = TrackFilter(
@@ -59,6 +91,8 @@ def selected(store: Store, asked: Mapping[str, Any]) -> Iterator[TrackRow]:
             status=None if asked["status_name"] is None else Status(asked["status_name"]),
             min_confidence=asked["min_confidence"],
             max_confidence=asked["max_confidence"],
+            min_tempo=slowest,
+            max_tempo=fastest,
             folder=folder,
             missing=asked["missing"],
         )

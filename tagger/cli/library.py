@@ -77,7 +77,9 @@ def status(as_json: bool, db: Path | None, config: Path | None) -> None:
 def ls(as_json: bool, db: Path | None, config: Path | None, **asked: Any) -> None:
     """List tracks, with what they have and what was heard.
 
+    \b
     Example: tagger ls --genre jazz --min-confidence 0.8
+             tagger ls --tempo 120-130 --sort tempo
     """
     from tagger.export import json_lines
 
@@ -93,18 +95,19 @@ def ls(as_json: bool, db: Path | None, config: Path | None, **asked: Any) -> Non
         return
     roots = sorted({track.root for track in found}, key=len, reverse=True)
     print_table(
-        ["in the file", "heard", "conf.", "status", "track"],
+        ["in the file", "heard", "conf.", "BPM", "status", "track"],
         (
             (
                 ", ".join(track.file_genres) or "-",
                 track.genre or "-",
                 "-" if track.confidence is None else f"{track.confidence:.2f}",
+                "-" if track.tempo_bpm is None else f"{track.tempo_bpm:.0f}",
                 (track.status or "waiting").replace("_", " "),
                 shown(track.path, roots),
             )
             for track in found
         ),
-        right=[2],
+        right=[2, 3],
     )
 
 

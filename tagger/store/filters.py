@@ -29,6 +29,9 @@ class TrackFilter:
     status: Status | None = None
     min_confidence: float | None = None
     max_confidence: float | None = None
+    min_tempo: float | None = None
+    """Beats a minute; where the tempo is not known, neither this nor the next holds."""
+    max_tempo: float | None = None
     folder: bytes | None = None
     """Tracks anywhere below it."""
     missing: bool | None = None
@@ -55,6 +58,10 @@ class TrackFilter:
             add("confidence >= ?", self.min_confidence)
         if self.max_confidence is not None:
             add("confidence <= ?", self.max_confidence)
+        if self.min_tempo is not None:
+            add("tempo_bpm >= ?", self.min_tempo)
+        if self.max_tempo is not None:
+            add("tempo_bpm <= ?", self.max_tempo)
         if self.folder is not None:
             add("path >= ? AND path < ?", *below(self.folder))
         if self.missing is not None:

@@ -24,8 +24,9 @@ from tagger.store.rows import (
 from tagger.tracks import FAILURES, Status, TrackAnalysis
 
 Order = Literal[
-    "path", "artist", "album", "title", "genre", "confidence", "-confidence", "duration", "-updated", "id"
-]
+    "path", "artist", "album", "title", "genre", "confidence", "-confidence", "tempo", "-tempo", "duration",
+    "-updated", "id",
+]  # fmt: skip
 
 _ORDERS: Mapping[str, str] = {
     "path": "path",
@@ -35,6 +36,8 @@ _ORDERS: Mapping[str, str] = {
     "genre": "genre, path",
     "confidence": "confidence, path",
     "-confidence": "confidence DESC, path",
+    "tempo": "tempo_bpm NULLS LAST, path",
+    "-tempo": "tempo_bpm DESC NULLS LAST, path",
     "duration": "duration_s, path",
     "-updated": "updated_ns DESC, id DESC",
     "id": "id",
