@@ -43,6 +43,8 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
         The database cannot be read or written any more.
     ModelError
         There is something to listen to, and the model's weights do not fit its card.
+    ClusterError
+        There is something to listen to, and the cluster cannot be reached or is not fit to.
     """
     gate = Gate(time_limit_s=options.time_limit_s, max_load=options.max_load)
     if not options.dry_run:
@@ -63,12 +65,10 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
                 elif row is not None:
                     run.conclude_known(row)
         report.planned(run.counts.total() + len(tasks), len(tasks))
-        n_jobs = run.profile.n_jobs = max(1, min(options.jobs, len(tasks)))
         if tasks:
             load_model(options.model_dir)  # what does not fit is refused before a single file is read
             gate.wait()
-            waiting = gate.through(tasks)
-            with closing(_reports(waiting, n_jobs)) as reports, closing(gate):
+            with closing(_reports(run, gate.through(tasks), len(tasks))) as reports, closing(gate):
                 for heard in run.profile.waited(reports):
                     check()
                     with run.profile.timed("database"):
@@ -87,12 +87,23 @@ def _each_with_work(run: Run, found: Iterator[Track], gate: Gate) -> Iterator[tu
         yield from run.pass_over(some)
 
 
-def _reports(tasks: Iterable[ListenTask], n_jobs: int) -> Generator[Heard, None, None]:
-    """What the workers report. What they need is imported only where there is something to listen to."""
+def _reports(run: Run, tasks: Iterable[ListenTask], n_tasks: int) -> Generator[Heard, None, None]:
+    """What is heard, here or on a cluster. What that takes is imported where there is something to hear."""
     from tagger.classify import listen
-    from tagger.pool import listen_all
 
-    yield from listen_all(tasks, worker=listen, n_jobs=n_jobs)
+    options = run.options
+    if options.cluster is None:
+        from tagger.pool import listen_all
+
+        n_jobs = run.profile.n_jobs = max(1, min(options.jobs, n_tasks))
+        yield from listen_all(tasks, worker=listen, n_jobs=n_jobs)
+    else:
+        from tagger import dispatch
+
+        yield from dispatch.listen_all(
+            tasks, worker=listen, n_jobs=options.jobs, cluster=options.cluster, tell=run.report.warn,
+            at_work=run.profile.work_in,
+        )  # fmt: skip
 
 
 def write_from_store(store: Store, card: ModelCard, options: RunOptions, report: Report) -> RunSummary:

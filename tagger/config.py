@@ -4,8 +4,9 @@
 command line. So every value passes the same check, and a wrong one is named the same way wherever it came
 from; options declare neither a default nor an ``envvar`` in click.
 
-In the environment folders are separated as in ``PATH``, patterns stand on lines of their own, names are
-separated by commas, and the table of genres reads ``hiphop=Rap,disco=``. An empty variable counts as unset.
+In the environment folders are separated as in ``PATH``, patterns and maps stand on lines of their own, names
+are separated by commas, and the table of genres reads ``hiphop=Rap,disco=``. An empty variable counts as
+unset.
 
 A table ``[library.NAME]`` holds keys that go before those above it when that library is chosen. A library
 that names no database has one of its own.
@@ -31,6 +32,7 @@ from tagger.configfile import (
     said_in_file,
     suggest,
 )
+from tagger.elsewhere import PathMap
 from tagger.errors import ConfigError
 from tagger.settings import SETTINGS
 from tagger.tracks import ExtraTag, WriteMode, display
@@ -68,6 +70,12 @@ class Config:
     """Name of a shipped model, or the full path of a model's directory."""
     jobs: int = 0
     """Worker processes; 0 for as many as there are cores."""
+    backend: str = "loky"
+    """``"loky"``: listen in processes here; ``"dask"``: on a cluster."""
+    scheduler: str | None = None
+    """Address of the cluster's scheduler."""
+    map: tuple[PathMap, ...] = ()
+    """Folders here, and what they are called on the cluster's nodes."""
     mode: WriteMode = WriteMode.MISSING
     threshold: float | None = None
     """Least calibrated probability that is written, 0-1; None for the model card's."""

@@ -52,3 +52,7 @@ class ScheduleError(TaggerError):
 
 class ListError(TaggerError):
     """A list of tracks (CSV, playlist) cannot be read or written."""
+
+
+class ClusterError(TaggerError):
+    """The Dask cluster cannot be reached, or is not fit to listen."""

@@ -40,6 +40,15 @@ def crashed(task: ListenTask, how: str) -> Heard:
     return Heard(path=task.path, failure=Status.CRASHED, reason=reason)
 
 
+def taken_along(task: ListenTask) -> Heard:
+    """The report on a task that Dask's own workers were lost with, again and again."""
+    reason = (
+        f"{display(task.path)} was on the Dask worker each time one was lost, the last time with nothing "
+        f"beside it: {NOT_AGAIN}"
+    )
+    return Heard(path=task.path, failure=Status.CRASHED, reason=reason)
+
+
 def one_thread() -> dict[str, str]:
     """Environment of a process whose libraries are to keep to one core."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")

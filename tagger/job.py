@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from filelock import FileLock, Timeout
 
+from tagger.elsewhere import PathMap
 from tagger.errors import LockedError, StoreError
 from tagger.plan import WritePolicy
 from tagger.profile import Profile
@@ -20,6 +21,18 @@ if TYPE_CHECKING:  # whoever only asks for the lock need not wait for numpy
 
 
 @dataclass(frozen=True, slots=True)
+class Cluster:
+    """Other computers that listen for this one."""
+
+    scheduler: str
+    """Address of Dask's scheduler: ``"tcp://host:8786"``."""
+    maps: tuple[PathMap, ...] = ()
+    """Folders of this computer that have another path there."""
+    nice: bool = False
+    """The listening processes there have the least priority."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """What one run is asked to do."""
 
@@ -27,6 +40,9 @@ class RunOptions:
     model_dir: str
     policy: WritePolicy = field(default_factory=WritePolicy)
     jobs: int = 1
+    """Processes that listen at once; with a cluster, 0 for all that it has."""
+    cluster: Cluster | None = None
+    """Where to listen, if not on this computer."""
     write: bool = True
     """False: listen and remember only."""
     dry_run: bool = False
@@ -66,6 +82,7 @@ class RunOptions:
             "roots": [display(root) for root in self.roots],
             "mode": self.policy.mode.value,
             "jobs": self.jobs,
+            "scheduler": None if self.cluster is None else self.cluster.scheduler,
             "retry": self.retry,
             "stale": self.stale,
             "coverage": self.n_segments or "full",

@@ -64,6 +64,10 @@ class Profile:
                     return
             yield item
 
+    def work_in(self, n_jobs: int) -> None:
+        """So many processes listen from now on; of a cluster that changes, the most it had counts."""
+        self.n_jobs = max(self.n_jobs, n_jobs)
+
     def heard(self, seconds: Mapping[str, float]) -> None:
         """Add a worker's report."""
         self.workers.update(seconds)

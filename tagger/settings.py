@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tagger.elsewhere import check_address, check_maps
 from tagger.envtext import from_here, is_path, items, pairs, scalar
 from tagger.genres import genre_key, name_problem
 from tagger.tracks import ExtraTag, WriteMode
@@ -23,6 +24,7 @@ MAX_SEGMENTS = 1000
 HARDLINKS = ("refuse", "write")
 """What becomes of a file with more than one name: writing gives this name a file of its own."""
 MAX_JOBS = 1024
+BACKENDS = ("loky", "dask")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,16 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
             lambda text: from_here(text) if is_path(text) else text,
         ),
         "jobs": Setting(_jobs, "Worker processes; 0 for as many as there are cores.", "0", scalar),
+        "backend": Setting(
+            _one_of(BACKENDS), "Where to listen: in processes here (loky), or on a Dask cluster.", '"loky"'
+        ),
+        "scheduler": Setting(check_address, "Address of the Dask cluster's scheduler.", '"tcp://nas:8786"'),
+        "map": Setting(
+            check_maps,
+            "Folders that have another path on the Dask cluster: here=there.",
+            '["/mnt/nas=/data/music"]',
+            items("\n"),
+        ),
         "mode": Setting(
             _mode,
             "Which files get a genre: those without (missing), all beside theirs (append) or in its place "

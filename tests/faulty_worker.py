@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -32,6 +33,8 @@ def listen(task: ListenTask) -> Heard:
                 pass
         case "hang-in-c":
             ctypes.PyDLL(None).sleep(1000)  # PyDLL keeps the interpreter lock, as a bad extension would
+        case "kill-parent":
+            os.kill(os.getppid(), signal.SIGKILL)
         case "allocate":
             bytearray(8 << 30)
         case "unpicklable":

@@ -27,8 +27,8 @@ LEAVES = ("tagger", "tagger.tracks", "tagger.errors")
 MET_ONLY_IN: dict[str, tuple[str, ...]] = {
     "mutagen": ("tagger.tags",),
     "joblib": ("tagger.pool",),
-    "dask": ("tagger.pool",),
-    "distributed": ("tagger.pool",),
+    "dask": (),
+    "distributed": ("tagger.cluster",),
     "ai_edge_litert": ("tagger.model",),
     "librosa": ("tagger.features",),
     "av": ("tagger.audio", "tagger.streaming"),

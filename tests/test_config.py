@@ -27,6 +27,9 @@ paths = ["/music", "~/more"]
 db = "~/tagger.db"
 model = "gtzan"
 jobs = 3
+backend = "dask"
+scheduler = "tls://[::1]:8786"
+map = ["/mnt/nas=/data/music", "/a=b=/c/"]
 mode = "append"
 threshold = 0.5
 margin = 0
@@ -80,6 +83,9 @@ def test_every_key_from_a_file(file: Path, tmp_path: Path) -> None:
         db=tmp_path / "home" / "tagger.db",
         model="gtzan",
         jobs=3,
+        backend="dask",
+        scheduler="tls://[::1]:8786",
+        map=((b"/mnt/nas", b"/data/music"), (b"/a=b", b"/c")),
         mode=WriteMode.APPEND,
         threshold=0.5,
         margin=0.0,
@@ -108,6 +114,9 @@ def test_every_key_from_the_environment_goes_before_the_file(
         "TAGGER_DB": "x.db",
         "TAGGER_MODEL": "./mine",
         "TAGGER_JOBS": "8",
+        "TAGGER_BACKEND": "loky",
+        "TAGGER_SCHEDULER": "tcp://nas:8786",
+        "TAGGER_MAP": "/x y=/caf\udce9\n",
         "TAGGER_MODE": "own",
         "TAGGER_THRESHOLD": "0.25",
         "TAGGER_MARGIN": "1",
@@ -131,6 +140,8 @@ def test_every_key_from_the_environment_goes_before_the_file(
         db=tmp_path / "x.db",
         model=str(tmp_path / "mine"),
         jobs=8,
+        scheduler="tcp://nas:8786",
+        map=((b"/x y", b"/caf\xe9"),),
         mode=WriteMode.OWN,
         threshold=0.25,
         margin=1.0,
@@ -180,7 +191,7 @@ def test_the_file_in_the_default_place_is_read() -> None:
     [
         ("jbos = 3", r"unknown key 'jbos'; did you mean 'jobs'\?$"),
         ("preserve-mtime = true", r"unknown key 'preserve-mtime'; did you mean 'preserve_mtime'\?$"),
-        ("zzz = 3", r"unknown key 'zzz'; the keys are coverage, db, .*whitelist\.$"),
+        ("zzz = 3", r"unknown key 'zzz'; the keys are backend, coverage, db, .*whitelist\.$"),
         (
             "jobs = 'many'",
             r"jobs is 'many', but must be a whole number from 1 to 1024, or 0 for all cores\.$",
@@ -195,6 +206,14 @@ def test_the_file_in_the_default_place_is_read() -> None:
         ("margin = '0.1'", r"margin is '0\.1', but"),
         ("extra_tags = ['bpm']", r"extra_tags is \['bpm'\], but must be a list of confidence, model"),
         ("extra_tags = true", "extra_tags is True, but must be a list of"),
+        ("backend = 'mpi'", "backend is 'mpi', but must be 'loky' or 'dask'"),
+        (
+            "scheduler = 'nas:8786'",
+            "scheduler is 'nas:8786', but must be an address such as 'tcp://nas:8786'",
+        ),
+        ("map = '/a=/b'", "map is '/a=/b', but must be pairs of full paths, here and there, such as"),
+        ("map = ['/a=b']", "map is '/a=b', but must be pairs of full paths"),
+        ("map = ['/a=/b', '/a/=/c']", "map has two places for /a"),
         ("preserve_mtime = 1", "preserve_mtime is 1, but must be true or false"),
         ("hardlinks = true", "hardlinks is True, but must be 'refuse' or 'write'"),
         ("coverage = 'half'", "coverage is 'half', but must be 'full' or a number of segments from 1"),

@@ -48,6 +48,7 @@ class RunReport:
         verbose: bool,
         dry_run: bool,
         jobs: int,
+        cluster: str = "",
         deed: str = "written",
         log: Callable[[str], None] = lambda _line: None,
     ) -> None:
@@ -58,7 +59,7 @@ class RunReport:
             verbose,
             dry_run,
         )
-        self.jobs, self.deed, self.log = jobs, deed, log
+        self.jobs, self.cluster, self.deed, self.log = jobs, cluster, deed, log
         self.counts: Counter[Status] = Counter()
         self.n_to_listen = self.n_listened = 0
         self.bar: Any = None
@@ -88,6 +89,7 @@ class RunReport:
             known = f" ({rest:,} known already)" if rest else ""
             jobs = min(self.jobs, n_to_listen)
             processes = "1 process" if jobs == 1 else f"{jobs} processes"
+            processes = f"the Dask cluster at {self.cluster}" if self.cluster else processes
             self._say(f"{tracks(n_found)} found; listening to {n_to_listen:,}{known} with {processes}")
             if sys.stderr.isatty():
                 self._start_bar()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from tagger.cli.clustering import cluster_of, cluster_options
 from tagger.cli.common import BYTES_PATHS, FILE, JSON, absolute, load_settings, model_dir, settings_options
 from tagger.cli.report import RunReport, print_profile, summary_facts
 from tagger.tracks import WriteMode
@@ -33,6 +34,7 @@ def output_options(command: F) -> F:
 
 def listen_options(command: F) -> F:
     """What `run`, `scan` and `watch` share."""
+    command = cluster_options(command)
     for option in (
         click.option(
             "--ignore", multiple=True, metavar="PATTERN", help="Leave these out (gitignore syntax)."
@@ -185,6 +187,7 @@ def _locked(
     with ExitStack() as stack:
         if not dry_run:
             stack.enter_context(run_lock(settings.db))
+        cluster = cluster_of(settings) if work == "run_batch" else None
         # Only now what takes its time: whoever finds the lock taken is told so at once.
         from tagger import batch
         from tagger.genres import unknown_labels
@@ -200,7 +203,8 @@ def _locked(
             roots=roots,
             model_dir=str(directory),
             policy=policy_of(settings),
-            jobs=settings.jobs or os.cpu_count() or 1,
+            jobs=settings.jobs or (0 if cluster else os.cpu_count() or 1),
+            cluster=cluster,
             write=write,
             dry_run=dry_run,
             retry=retry,
@@ -221,7 +225,7 @@ def _locked(
         )
         report = RunReport(
             roots=roots, as_json=as_json, quiet=quiet, verbose=verbose, dry_run=dry_run, jobs=options.jobs,
-            log=say,
+            cluster=cluster.scheduler if cluster else "", log=say,
         )  # fmt: skip
         with report:
             for notice in store.notices:

@@ -1,0 +1,222 @@
+"""The one connection to a Dask cluster: what Dask can say of a task, in the few words a run needs.
+
+Through `distributed` itself and not joblib's Dask backend: that ends the whole call with the first task that
+Dask gives up, without saying which one it was; has no limit of its own on what is in flight beside batches it
+sizes by time; and no word on workers that are not fit. What is sent and what comes of it is the business of
+`tagger.dispatch`; here alone Dask is imported.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import warnings
+from asyncio import CancelledError as AsyncCancelledError
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from enum import Enum
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from distributed import Client, KilledWorker, get_worker
+
+from tagger.errors import ClusterError
+
+CONNECT_S = 10.0
+WORKERS_S = 60.0
+"""How long to wait for the first worker, which a cluster may have to start."""
+AGAIN_S = 180.0
+"""How long to wait for a scheduler that was there and is not any more."""
+ASK_S = 10.0
+LEAVE_S = 1.5
+"""Each of the steps of leaving may take so long: Ctrl-C is not to be waited for."""
+
+_DROPPED = (CancelledError, AsyncCancelledError, TimeoutError, OSError)
+"""What Dask raises where a connection, and not the task, is in trouble."""
+
+
+class Lost(Enum):
+    """Why there is no answer to a task, and will be none."""
+
+    CONNECTION = "the connection to the scheduler was lost"
+    WORKERS = "every worker that had it was lost"
+
+
+class Link:
+    """A connection to a scheduler that is renewed when it breaks; for one thread."""
+
+    def __init__(self, address: str) -> None:
+        """Connect.
+
+        Raises
+        ------
+        ClusterError
+            There is no scheduler.
+        """
+        for name in ("distributed", "tornado", "asyncio"):  # it is all said by us, in a sentence
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        self._address = address
+        self._futures: dict[str, Any] = {}
+        self._done: SimpleQueue[str] = SimpleQueue()
+        try:
+            self._client = _connect(address)
+        except Exception as error:
+            raise ClusterError(
+                f"The Dask scheduler at {address} cannot be reached ({said(error)}); see whether it runs, "
+                "and whether this is its address."
+            ) from error
+
+    def wait_for_worker(self, task: Callable[[], object]) -> None:
+        """Send a first task and wait for its end: a cluster that grows by need starts a worker for it.
+
+        Raises
+        ------
+        ClusterError
+            There is none, or the task cannot be understood there.
+        """
+        try:
+            self._client.submit(task, pure=False).result(timeout=WORKERS_S)
+        except TimeoutError:
+            raise ClusterError(
+                f"No worker has joined the Dask scheduler at {self._address} within {WORKERS_S:.0f} s; start "
+                f"some with `dask worker {self._address}`."
+            ) from None
+        except Exception as error:
+            raise self.misfit(error) from error
+
+    def ask_all(self, function: Callable[..., Any], *arguments: object) -> dict[str, Any]:
+        """Call a function on every worker at once: its results, or exceptions, by the worker's address."""
+        try:
+            answers: dict[str, Any] = self._client.run(function, *arguments, on_error="return")
+        except Exception as error:
+            raise self.misfit(error) from error
+        return answers
+
+    def threads(self) -> dict[str, int] | None:
+        """How many threads each worker has, by its address; None where the scheduler does not say."""
+        with suppress(Exception):
+            found = self._client.sync(self._client.scheduler.ncores, callback_timeout=ASK_S)
+            return {str(at): int(n) for at, n in found.items()}
+        return None
+
+    def send(
+        self, key: str, function: Callable[..., Any], *arguments: object, rather: Sequence[str] = ()
+    ) -> None:
+        """Hand a task to the scheduler, to run on one of the workers `rather` if any of them is there."""
+        where: dict[str, Any] = {"workers": list(rather), "allow_other_workers": True} if rather else {}
+        future = self._client.submit(_carry_out, function, *arguments, key=key, pure=False, **where)
+        self._futures[key] = future
+        self._tell_of(future)
+
+    def receive(self, wait_s: float) -> list[tuple[str, str, Any]]:
+        """What came of tasks within a time: key, address of the worker, and the result or a `Lost`.
+
+        Raises
+        ------
+        ClusterError
+            The scheduler is gone for good, or the cluster cannot understand a task.
+        """
+        keys: dict[str, None] = {}
+        with suppress(Empty):
+            keys[self._done.get(timeout=wait_s)] = None
+            while True:
+                keys[self._done.get_nowait()] = None
+        if self._client.status != "running":
+            self._wait_for_scheduler()
+            keys = dict.fromkeys(self._futures)  # no answer to any of them will come any more
+        known = [key for key in keys if key in self._futures]
+        finished = [key for key in known if self._futures[key].status == "finished"]
+        results: dict[str, Any] = {}
+        with suppress(Exception, AsyncCancelledError):  # lost with a worker: each is asked for by itself
+            gathered = self._client.gather([self._futures[key] for key in finished])
+            results = dict(zip(finished, gathered, strict=True))
+        answers = []
+        for key in known:
+            answer = results[key] if key in results else self._ask_for(key)
+            if answer is not None:
+                del self._futures[key]
+                answers.append((key, *(("", answer) if isinstance(answer, Lost) else answer)))
+        return answers
+
+    def close(self, leave: Callable[..., Any], *arguments: object) -> None:
+        """Call back all tasks, have every worker call `leave`, disconnect; in a few seconds at most."""
+        futures, self._futures = list(self._futures.values()), {}
+        if self._client.status == "running":
+            if futures:
+                _within(LEAVE_S, lambda: self._client.cancel(futures, force=True))
+            _within(LEAVE_S, lambda: self._client.run(leave, *arguments, on_error="ignore"))
+        _within(LEAVE_S, self._client.close)
+
+    def misfit(self, error: BaseException) -> ClusterError:
+        """The sentence on a cluster that does not understand what it is sent."""
+        return ClusterError(
+            f"The Dask cluster at {self._address} cannot take the work ({said(error)}); see that the "
+            "scheduler and all workers have this version of tagger, and the same Dask."
+        )
+
+    def _tell_of(self, future: Any) -> None:
+        future.add_done_callback(lambda done: self._done.put(done.key))
+
+    def _ask_for(self, key: str) -> Any:
+        """The result of one task, or why there is none; None where it is under way again."""
+        future = self._futures[key]
+        try:
+            return future.result(timeout=ASK_S)
+        except KilledWorker:
+            return Lost.WORKERS
+        except _DROPPED as error:
+            if future.status == "pending":
+                self._tell_of(future)
+                return None
+            if future.status != "error" or isinstance(error, CancelledError | AsyncCancelledError):
+                return Lost.CONNECTION
+            raise self.misfit(error) from error
+        except Exception as error:
+            raise self.misfit(error) from error
+
+    def _wait_for_scheduler(self) -> None:
+        until_s = time.monotonic() + AGAIN_S
+        while self._client.status == "connecting" and time.monotonic() < until_s:
+            time.sleep(0.2)
+        while self._client.status != "running":
+            _within(LEAVE_S, self._client.close)
+            with suppress(Exception):
+                self._client = _connect(self._address)
+                return
+            if time.monotonic() >= until_s:
+                raise ClusterError(
+                    f"The Dask scheduler at {self._address} has gone and did not come back within "
+                    f"{AGAIN_S:.0f} s; what was done is kept, and the next run does the rest."
+                )
+            time.sleep(1.0)
+
+
+def _carry_out(function: Callable[..., object], *arguments: object) -> tuple[str, object]:
+    """On the worker: its address beside the result."""
+    return str(get_worker().address), function(*arguments)
+
+
+def _connect(address: str) -> Any:
+    with warnings.catch_warnings():  # of versions that differ: what matters of them is asked for
+        warnings.simplefilter("ignore")
+        return Client(address, timeout=CONNECT_S, set_as_default=False, name="tagger")  # type: ignore[no-untyped-call]
+
+
+def said(error: BaseException) -> str:
+    """An exception in one line."""
+    text = " ".join(str(error.__cause__ or error).split())
+    return f"{type(error.__cause__ or error).__name__}: {text[:200]}" if text else type(error).__name__
+
+
+def _within(seconds: float, step: Callable[[], object]) -> None:
+    """Do something that may hang, and go on without it if it does."""
+
+    def quietly() -> None:
+        with suppress(Exception, AsyncCancelledError):
+            step()
+
+    thread = threading.Thread(target=quietly, daemon=True)
+    thread.start()
+    thread.join(seconds)

@@ -1,0 +1,195 @@
+"""What runs on a Dask worker: is this node fit to listen, and the listening, in a process beside the worker.
+
+Nothing of this is heavy to import, and nothing of ours is left in the worker: each of its threads has an
+`Ear`, whose process decodes, is limited in time and memory, and may die without the worker noticing more than
+that. So Dask's worker lives on, its other tasks are not disturbed, and the culprit is known at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import pickle
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tagger
+from tagger.ear import DiedError, Ear
+from tagger.errors import ClusterError, TaggerError
+from tagger.guard import GRACE_S, Worker, crashed, guarded, timed_out
+from tagger.tracks import Heard, ListenTask, display
+
+PROOF_S = 120.0
+"""Longest time to load the model for the first time."""
+
+CARD_FILE = "card.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a node must have for its word to be worth as much as the parent's own."""
+
+    card_digest: str
+    """SHA-256 of the model's card, which holds that of the weights and the features' fingerprint."""
+    model_dir: str
+    """The model's folder as the node would have it, if it has it."""
+    model_id: str
+    nice: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One task for a node. The path of the task is the node's."""
+
+    run: str
+    worker: Worker
+    task: ListenTask
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a node says to an order: a report, or why it is not fit to make one."""
+
+    node: str
+    heard: Heard | None = None
+    unfit: str = ""
+
+
+def describe() -> str:
+    """The version of this program."""
+    return tagger.__version__
+
+
+async def inspect(version: str, wanted: bytes, path: bytes) -> Answer:
+    """Whether this node can listen: the same version, the same model, which loads there, and it sees a file.
+
+    `path` may be empty; `wanted` is pickled, as another version may not understand it. Dask awaits this in
+    the loop of the worker.
+    """
+    return await asyncio.to_thread(_answered, version, lambda: _inspect(pickle.loads(wanted), path))
+
+
+def hear(version: str, order: bytes) -> Answer:
+    """Carry out an order, pickled. Whatever keeps this node from it is the answer's `unfit`."""
+    return _answered(version, lambda: _hear(pickle.loads(order)))
+
+
+async def leave(run: str) -> None:
+    """The run is over: end its processes, whatever they are doing."""
+    with _lock:
+        ears = [_ears.pop(key) for key in list(_ears) if key[1] == run]
+    for ear in ears:
+        await asyncio.to_thread(ear.close)
+
+
+_lock = threading.Lock()
+_ears: dict[tuple[int, str], Ear] = {}
+"""The process of each thread of this worker, for each run."""
+_proven: set[Wanted] = set()
+"""What was tried here and works."""
+
+
+def _answered(version: str, answer: Callable[[], Heard | None]) -> Answer:
+    name = f"{socket.gethostname()} (process {os.getpid()})"
+    if version != tagger.__version__:
+        return Answer(name, unfit=f"has tagger {tagger.__version__}, and this computer {version}")
+    try:
+        return Answer(name, answer())
+    except TaggerError as error:
+        return Answer(name, unfit=str(error))
+    except Exception as error:  # one node's trouble must not be every track's
+        return Answer(name, unfit=f"cannot listen: {type(error).__name__}: {error}")
+
+
+def _inspect(wanted: Wanted, path: bytes) -> None:
+    ear = Ear(nice=wanted.nice)
+    try:
+        _prove(ear, wanted)
+    finally:
+        ear.close()
+    if path:
+        try:
+            with Path(os.fsdecode(path)).open("rb"):
+                return
+        except OSError as error:
+            raise unseen(path, error.strerror or "it cannot be opened") from error
+
+
+def unseen(path: bytes, why: str) -> ClusterError:
+    """The sentence on a node that has not the files that the parent has."""
+    return ClusterError(
+        f"does not see {display(path)} ({why}): mount the music there, or say --map HERE=THERE where it has "
+        "another path"
+    )
+
+
+def _hear(order: Order) -> Heard:
+    task = order.task
+    with _lock:
+        ear = _ears.setdefault((threading.get_ident(), order.run), Ear(nice=order.wanted.nice))
+    model_dir = _prove(ear, order.wanted)
+    try:
+        # The process has a watchdog of its own, which comes first unless the process cannot even keep time.
+        limit_s = task.time_limit_s + 2 * GRACE_S
+        heard: Heard = ear.ask(guarded, order.worker, replace(task, model_dir=model_dir), limit_s=limit_s)
+        return heard
+    except DiedError as died:
+        return timed_out(task) if died.after_s >= task.time_limit_s else crashed(task, died.how)
+
+
+def _prove(ear: Ear, wanted: Wanted) -> str:
+    """The model's folder here, once it has been loaded in a process like those that listen.
+
+    Raises
+    ------
+    ClusterError
+        There is no such model here, or something it needs is missing.
+    """
+    model_dir = _model_dir(wanted)
+    if wanted not in _proven:
+        try:
+            trouble = ear.ask(try_model, model_dir, limit_s=PROOF_S)
+        except DiedError as died:
+            trouble = str(died)
+        if trouble:
+            raise ClusterError(f"cannot listen: {trouble}")
+        _proven.add(wanted)
+    return model_dir
+
+
+def _model_dir(wanted: Wanted) -> str:
+    """Where the model with that very card is on this node: where the parent says, or among those shipped."""
+    shipped = sorted(Path(tagger.__file__).parent.glob(f"models/*/{CARD_FILE}"))
+    for card in (Path(wanted.model_dir) / CARD_FILE, *shipped):
+        with suppress(OSError):
+            if card_digest(card) == wanted.card_digest:
+                return str(card.parent)
+    raise ClusterError(
+        f"has no model {wanted.model_id} that is the same as here: install the same tagger there, or have "
+        "the model's folder on the shared disk"
+    )
+
+
+def card_digest(card: Path) -> str:
+    """SHA-256 of a card: it names a model completely."""
+    return hashlib.sha256(card.read_bytes()).hexdigest()
+
+
+def try_model(model_dir: str) -> str:
+    """In a listening process: import what listening takes, load the model. What is wrong, or nothing."""
+    try:
+        import tagger.audio
+        import tagger.formats.digest
+        import tagger.tags  # noqa: F401
+        from tagger.model import load_model
+
+        load_model(model_dir)
+    except (ImportError, OSError, TaggerError) as error:
+        return str(error)
+    return ""
