@@ -8,7 +8,7 @@ import random
 import re
 import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from mutagen.oggvorbis import OggVorbis
 from tinytag import TinyTag
 
 from tagger.errors import RefusedError, TagError, TaggerError
+from tagger.extras import plan_extras, taken_back
 from tagger.files import read_at
 from tagger.formats.containers import layout
 from tagger.formats.digest import audio_digest
@@ -34,12 +35,13 @@ from tagger.formats.fields import new_ape_tag, new_vorbis_comment, set_ape_genre
 from tagger.formats.id3 import UnsafeError, new_tag, set_genre, to_synchsafe
 from tagger.formats.mp4 import box, mp4_genre, set_mp4_genre
 from tagger.formats.splice import Patch, apply
-from tagger.tags import CONTAINERS, edit_genre, genre_state, read_tags
-from tagger.tracks import GenreState
+from tagger.tags import CONTAINERS, edit_genre, examine, genre_state, read_tags
+from tagger.tracks import ONLY_ID3V1, ExtraChange, ExtraTag, GenreState, TagEdit
 from tests import media
 
 TAGGABLE = [name for name in media.CONTAINERS if name != "aac"]
 TAGS = {"title": "Title", "artist": "Artist", "album": "Album", "genre": "Old Genre", "date": "1999"}
+EXTRAS = dict(zip(ExtraTag, ("0.87", "my höad@1 on eleven@1", "0.1.0", "128"), strict=True))
 NEW: tuple[str, ...] = ("Hip-Hop", "Drum & Bass", "Zouk béton")
 
 
@@ -62,9 +64,14 @@ def state_of(path: Path) -> GenreState:
     return read_tags(os.fsencode(path)).state
 
 
-def set_state(path: Path, after: GenreState) -> None:
+def set_state(path: Path, after: GenreState, extras: Sequence[ExtraChange] = ()) -> None:
     with path.open("r+b") as file:
-        edit_genre(file, after, os.fsencode(path))
+        edit_genre(file, after, os.fsencode(path), extras)
+
+
+def others_in(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return examine(file, os.fsencode(path))[1]
 
 
 def set_names(path: Path, *names: str) -> GenreState:
@@ -84,6 +91,7 @@ def check_only_the_genre_changes(path: Path, look: Callable[[Path], object], *, 
     """Set several genres, then one, then what was there: `look` must see the same throughout.
 
     The bytes come back too, unless genres were scattered over the tag, or coded as other names cannot be.
+    Then all of it again with the extra fields, which `look` may see until they are taken out.
     """
     before_bytes, before, seen = path.read_bytes(), state_of(path), look(path)
     digest = audio_digest(os.fsencode(path))
@@ -95,6 +103,27 @@ def check_only_the_genre_changes(path: Path, look: Callable[[Path], object], *, 
     assert state_of(path) == before
     assert look(path) == seen
     assert not exact or path.read_bytes() == before_bytes, "taking it back gives back the very bytes"
+    if before.values[:1] and before.values[0].startswith(ONLY_ID3V1):
+        return  # which has no place for extra fields
+    others, came_back = others_in(path), path.read_bytes()
+    found = read_tags(os.fsencode(path)).extras or {}  # somebody's tempo
+    extras = plan_extras(found, EXTRAS)
+    for names in (NEW, ("Rock",)):
+        after = genre_state(names, like=before)
+        set_state(path, after, extras)
+        tags = read_tags(os.fsencode(path))
+        assert TagEdit(before, after, extras).is_done(tags)
+        assert others_in(path) == others
+        assert audio_digest(os.fsencode(path)) == digest
+        back = taken_back(TagEdit(before, after, extras), tags.extras or {})
+        set_state(path, after, back)
+        assert read_tags(os.fsencode(path)).extras == found
+        assert look(path) == seen
+        set_state(path, after, extras)
+    set_state(path, before, back)
+    assert state_of(path) == before
+    assert look(path) == seen
+    assert not exact or path.read_bytes() == came_back, "taking all of it back, too"
 
 
 # ---- every container -----------------------------------------------------------------------------------
