@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -18,6 +19,9 @@ import pytest
 from tests import media
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# Before TensorFlow, which some tests import: it brings an SQLite of its own, and the first one is used.
+assert sqlite3.sqlite_version
 
 # A shell script starts what it puts in the background deaf to Ctrl-C, and so would be what is started here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
