@@ -30,6 +30,8 @@ ORDERS: Mapping[str, str] = {
     "least sure": "confidence IS NULL, confidence, id",
     "most sure": "confidence DESC, id",
     "longest": "duration_s DESC, path",
+    "slowest": "tempo_bpm NULLS LAST, path",
+    "fastest": "tempo_bpm DESC NULLS LAST, path",
     "newest": "first_seen_ns DESC, id DESC",
 }
 """What a list may be sorted by, and how; ties by what the index at hand has."""
@@ -38,7 +40,7 @@ CONFIDENCE_STEPS = 20
 """Bars of the histogram of confidence."""
 
 _LISTED = (
-    "id, title, artist, album, year, genre, confidence, file_genres, status, duration_s, display, "
+    "id, title, artist, album, year, genre, confidence, file_genres, status, duration_s, tempo_bpm, display, "
     "CASE WHEN missing_since_ns IS NULL THEN '' ELSE 'gone' END AS gone"
 )
 _FAILED = ", ".join(f"'{status}'" for status in sorted(FAILURES))
@@ -63,7 +65,8 @@ def tracks(
     Returns
     -------
     DataFrame
-        Columns id, title, artist, album, year, genre, confidence (0-1), in_file, status, duration_s, path.
+        Columns id, title, artist, album, year, genre, confidence (0-1), in_file, status, duration_s,
+        tempo_bpm, path.
     """
     where, params = which.where()
     # The sorter carries ids alone, and only the page's own rows are read in full.
@@ -99,6 +102,7 @@ def track_frame(found: Sequence[Sequence[Any]]) -> pd.DataFrame:
         "in_file",
         "status",
         "duration_s",
+        "tempo_bpm",
         "path",
         "gone",
     ]
@@ -110,7 +114,7 @@ def track_frame(found: Sequence[Sequence[Any]]) -> pd.DataFrame:
     for name in ("title", "artist", "album", "genre", "in_file", "path"):
         frame[name] = frame[name].fillna("").astype(str)
     # Years in tags go beyond 64 bits' worth of nonsense; a float column holds them all.
-    for name in ("year", "confidence", "duration_s"):
+    for name in ("year", "confidence", "duration_s", "tempo_bpm"):
         frame[name] = frame[name].astype("Float64")
     return frame.drop(columns="gone")
 

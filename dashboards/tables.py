@@ -21,6 +21,7 @@ _COLUMNS = {
     "in_file": st.column_config.TextColumn("File's genre", width=130),
     "status": st.column_config.TextColumn("Status", width=90),
     "length": st.column_config.TextColumn("Length", width=65),
+    "tempo_bpm": st.column_config.NumberColumn("BPM", format="%.0f", width=60),
     "album": st.column_config.TextColumn("Album", width=150),
     "year": st.column_config.TextColumn("Year", width=60),
     "path": st.column_config.TextColumn("Path", width="large"),

@@ -50,7 +50,9 @@ def heading(row: TrackRow) -> None:
     """Title, artist and album of a track: texts from the file, shown as they are."""
     with st.container(key=f"title-{row.id}"):  # made large by the style of `dashboards.frame`
         st.text(row.title or display(row.path.rpartition(b"/")[2]))
-    parts = [row.artist, row.album, "" if row.year is None else str(row.year), clock(row.duration_s)]
+    tempo = "" if row.tempo_bpm is None else f"{row.tempo_bpm:.0f} BPM"
+    year = "" if row.year is None else str(row.year)
+    parts = [row.artist, row.album, year, clock(row.duration_s), tempo]
     st.text(" · ".join(part for part in parts if part))
 
 
@@ -192,6 +194,9 @@ def _facts(row: TrackRow) -> None:
         "size": f"{row.size_bytes / 1e6:.1f} MB",
         "length": clock(row.duration_s),
         "listened to": clock(row.analysed_s) if row.analysed_s is not None else "not yet",
+        "beat": "" if row.tempo_strength is None else f"{row.tempo_strength:.2f} of 1",
+        "loudness": "" if row.loudness_lufs is None else f"about {row.loudness_lufs:.1f} LUFS",
+        "loudness range": "" if row.loudness_range_lu is None else f"{row.loudness_range_lu:.1f} LU",
         "model": row.model_id or "none",
         "path": display(row.path),
         "scanned in": display(row.root),

@@ -183,6 +183,7 @@ def test_library_shows_and_filters(db: Path) -> None:
     app.selectbox(key="genre").select("jazz").run()
     app.slider(key="sure").set_value((70, 100)).run()
     assert not app.exception and set(app.dataframe[0].value["genre"]) == {"jazz"}
+    assert app.dataframe[0].value["tempo_bpm"].max() > 80
 
 
 def test_a_view_can_be_bookmarked(db: Path) -> None:
@@ -240,6 +241,7 @@ def test_a_track_can_be_heard_and_explained(playable: list[int]) -> None:
     app = open_page("track", id=str(playable[0]))
     assert [url.rpartition(".")[2] for url in audio_of(app)] == ["mp3"]
     assert "Called jazz, at 90% confidence" in texts(app)
+    assert "about -9.5 LUFS" in list(app.dataframe[0].value["value"])
     assert len(app.get("vega_lite_chart") or app.get("arrow_vega_lite_chart")) >= 2
     assert "Nothing else in the library sounds like it" in texts(app)
     assert "Nothing was ever written" in texts(app)

@@ -110,6 +110,8 @@ def test_sorted_as_asked(store: Store) -> None:
     assert list(sure) == sorted(sure, reverse=True)
     unsure = queries.tracks(store, LibraryFilter(), order="least sure", limit=100)["confidence"].dropna()
     assert list(unsure) == sorted(unsure)
+    fast = queries.tracks(store, LibraryFilter(), order="fastest", limit=100)["tempo_bpm"]
+    assert list(fast.dropna()) == sorted(fast.dropna(), reverse=True) and fast.isna().iloc[-1]
 
 
 def test_overview_counts(store: Store) -> None:
