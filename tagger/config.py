@@ -81,6 +81,10 @@ class Config:
     """Least calibrated probability that is written, 0-1; None for the model card's."""
     margin: float | None = None
     """Least lead over the second genre, 0-1; None for the model card's."""
+    max_genres: int = 1
+    """Most genres a track is given; those above them do not count."""
+    write_parents: bool = False
+    """Write the genres above one beside it."""
     extra_tags: tuple[ExtraTag, ...] = ()
     """Fields beside the genre that are written with it."""
     preserve_mtime: bool = False
@@ -100,6 +104,8 @@ class Config:
     """gitignore patterns, relative to each scanned folder."""
     genres: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Names to write by label; an empty name drops the label."""
+    parents: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """The genre above a genre."""
     whitelist: tuple[str, ...] = ()
     """The only names that may be written; empty for any."""
     on_finish: tuple[str, ...] = ()

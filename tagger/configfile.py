@@ -92,7 +92,7 @@ def _said_in_table(table: Mapping[str, Any], where: str) -> Iterator[Said]:
             wrong = ConfigError(f"{where}: unknown key {key!r}; {suggest(key, SETTINGS, 'keys')}")
             yield Said(key, where, wrong)
             continue
-        misplaced = _misplaced(value, where) if key == "genres" else None
+        misplaced = _misplaced(key, value, where) if key in ("genres", "parents") else None
         yield Said(key, where, misplaced or checked(key, value, f"{where}: {key}"))
 
 
@@ -136,10 +136,10 @@ def _renamed(word: str) -> str:
     return _ENV_PREFIX + RENAMED[key].upper() if word != key and key in RENAMED else ""
 
 
-def _misplaced(genres: object, shown: str) -> ConfigError | None:
+def _misplaced(name: str, table: object, shown: str) -> ConfigError | None:
     """A key below the line ``[genres]`` belongs to that table: TOML's most common surprise."""
-    if isinstance(genres, Mapping):
-        for key, value in genres.items():
+    if isinstance(table, Mapping):
+        for key, value in table.items():
             if key in SETTINGS and not isinstance(value, str):
-                return ConfigError(f"{shown}: {key!r} stands below [genres]; move it above that line.")
+                return ConfigError(f"{shown}: {key!r} stands below [{name}]; move it above that line.")
     return None

@@ -11,6 +11,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from tagger.canon import canonical, is_genre
 from tagger.card import ModelCard
 from tagger.decision import chunk_probabilities
 from tagger.genres import display_name, genre_key, name_problem
+from tagger.hierarchy import leaf, most_specific
 from tagger.reference import artist_number
 from tagger.store import Store
 from tagger.store.columns import (
@@ -98,7 +100,14 @@ def labels_by_key(card: ModelCard, names: Mapping[str, str]) -> dict[str, str]:
 
 
 def gather(
-    store: Store, card: ModelCard, n_dims: int, names: Mapping[str, str], *, from_tags: bool, min_tracks: int
+    store: Store,
+    card: ModelCard,
+    n_dims: int,
+    names: Mapping[str, str],
+    *,
+    from_tags: bool,
+    min_tracks: int,
+    parents: Mapping[str, str] = MappingProxyType({}),
 ) -> Lessons:
     """Everything in the database that teaches a genre.
 
@@ -114,16 +123,24 @@ def gather(
         The genres in the files, too, where nobody has said anything of a track.
     min_tracks : int
         A genre of fewer tracks is not learnt.
+    parents : mapping
+        The genre above a genre (`Config.parents`). A track is one of the lowest genre said of it, of a branch
+        such as ``"Electronic > House"`` the last.
 
     Raises
     ------
     StoreError
         The database cannot be read.
     """
-    said = _said(store)
-    people = set(said)
+    every = _said(store)
+    people = set(every)
     if from_tags:
-        said |= {track: name for track, name in _in_files(store).items() if track not in said}
+        every |= {track: found for track, found in _in_files(store).items() if track not in people}
+    above = (*card.genres, *names.values())
+    said = {
+        track: most_specific([leaf(name, parents, above) for name in found], parents)
+        for track, found in every.items()
+    }
     known = labels_by_key(card, names)
     spelled: dict[str, Counter[str]] = defaultdict(Counter)
     keys = {}
@@ -178,29 +195,29 @@ def _why_not(genre: str, n_tracks: int, n_artists: int, min_tracks: int) -> str:
     return "all by one artist, or nameless in one folder" if n_artists < 2 else ""
 
 
-def _said(store: Store) -> dict[int, str]:
-    """People's words by track: the first genre of the last word."""
-    found: dict[int, str] = {}
+def _said(store: Store) -> dict[int, list[str]]:
+    """People's words by track, what was typed before what was imported, in the order it was said: a new word
+    takes the place of the former (`Store.set_labels`)."""
+    found: defaultdict[int, list[str]] = defaultdict(list)
     for track, genre in store.query(
         "SELECT track_id, genre FROM labels WHERE source IN ('user', 'import') AND track_id IS NOT NULL "
-        "ORDER BY source = 'user', at_ns, id DESC"
+        "ORDER BY source <> 'user', id"
     ):
-        found[track] = genre
+        found[track].append(genre)
     return found
 
 
-def _in_files(store: Store) -> dict[int, str]:
-    """The first genre of each file that this program did not write."""
+def _in_files(store: Store) -> dict[int, list[str]]:
+    """The genres of each file that this program did not write, in their order."""
     own = _written(store)
-    found: dict[int, str] = {}
+    found: dict[int, list[str]] = {}
     for track, path, digest, names in store.query(
         "SELECT id, path, digest, file_genres FROM tracks WHERE file_genres <> '[]' ORDER BY id"
     ):
         ours = own[track] | own[path] | (own[digest] if digest else set())
-        for name in names_from_json(names):
-            if is_genre(name) and genre_key(name) not in ours:
-                found[track] = name
-                break
+        theirs = [n for n in names_from_json(names) if is_genre(n) and genre_key(n) not in ours]
+        if theirs:
+            found[track] = theirs
     return found
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from tagger.elsewhere import check_address, check_maps
 from tagger.envtext import from_here, is_path, items, pairs, scalar
 from tagger.genres import genre_key, name_problem
+from tagger.hierarchy import check_max_genres, check_parents
 from tagger.tracks import ExtraTag, WriteMode
 
 MAX_SEGMENTS = 1000
@@ -241,6 +242,8 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         ),
         "threshold": Setting(_SHARE, "Least confidence that is written, 0-1.", "0.6", scalar),
         "margin": Setting(_SHARE, "Least lead over the second genre, 0-1.", "0.1", scalar),
+        "max_genres": Setting(check_max_genres, "Most genres a track is given.", "1", scalar),
+        "write_parents": Setting(_flag, "Write the genres above one beside it.", "false", scalar),
         "extra_tags": Setting(
             _extra_tags,
             "Fields written along with a genre: confidence, model, version, tempo.",
@@ -282,6 +285,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
             '{ hiphop = "Rap", disco = "" }',
             pairs,
         ),
+        "parents": Setting(check_parents, "The genre above a genre.", '{ House = "Electronic" }', pairs),
     }
 )
 """By the name of the key, which is also that of the field of `tagger.config.Config`."""

@@ -33,6 +33,8 @@ map = ["/mnt/nas=/data/music", "/a=b=/c/"]
 mode = "append"
 threshold = 0.5
 margin = 0
+max_genres = 2
+write_parents = true
 extra_tags = ["tempo", "confidence"]
 preserve_mtime = true
 hardlinks = "write"
@@ -48,6 +50,9 @@ whitelist = ["Rock", "Rap"]
 [genres]
 hiphop = "Rap"
 disco = ""
+
+[parents]
+House = "Electronic"
 """
 
 
@@ -89,6 +94,8 @@ def test_every_key_from_a_file(file: Path, tmp_path: Path) -> None:
         mode=WriteMode.APPEND,
         threshold=0.5,
         margin=0.0,
+        max_genres=2,
+        write_parents=True,
         extra_tags=(ExtraTag.CONFIDENCE, ExtraTag.TEMPO),
         preserve_mtime=True,
         hardlinks="write",
@@ -101,6 +108,7 @@ def test_every_key_from_a_file(file: Path, tmp_path: Path) -> None:
         ignore=("*.live.mp3", "/Audiobooks/"),
         whitelist=("Rock", "Rap"),
         genres={"hiphop": "Rap", "disco": ""},
+        parents={"House": "Electronic"},
     )
 
 
@@ -120,6 +128,8 @@ def test_every_key_from_the_environment_goes_before_the_file(
         "TAGGER_MODE": "own",
         "TAGGER_THRESHOLD": "0.25",
         "TAGGER_MARGIN": "1",
+        "TAGGER_MAX_GENRES": "3",
+        "TAGGER_WRITE_PARENTS": "false",
         "TAGGER_EXTRA_TAGS": "model, version",
         "TAGGER_PRESERVE_MTIME": "false",
         "TAGGER_HARDLINKS": "refuse",
@@ -131,6 +141,7 @@ def test_every_key_from_the_environment_goes_before_the_file(
         "TAGGER_ON_FINISH": "rescan 'x y'",
         "TAGGER_IGNORE": "*.wav\nold/",
         "TAGGER_GENRES": "hiphop=Hip Hop, metal=",
+        "TAGGER_PARENTS": "House=Electronica,Bebop=Jazz",
         "TAGGER_WHITELIST": "Metal, Jazz",
     }
     assert set(env) == {f"TAGGER_{key.upper()}" for key in SETTINGS}
@@ -145,6 +156,7 @@ def test_every_key_from_the_environment_goes_before_the_file(
         mode=WriteMode.OWN,
         threshold=0.25,
         margin=1.0,
+        max_genres=3,
         extra_tags=(ExtraTag.MODEL, ExtraTag.VERSION),
         track_limit=30.0,
         time_limit=7200.0,
@@ -153,6 +165,7 @@ def test_every_key_from_the_environment_goes_before_the_file(
         on_finish=("rescan", "x y"),
         ignore=("*.wav", "old/"),
         genres={"hiphop": "Hip Hop", "metal": ""},
+        parents={"House": "Electronica", "Bebop": "Jazz"},
         whitelist=("Metal", "Jazz"),
     )
 
@@ -191,7 +204,10 @@ def test_the_file_in_the_default_place_is_read() -> None:
     [
         ("jbos = 3", r"unknown key 'jbos'; did you mean 'jobs'\?$"),
         ("preserve-mtime = true", r"unknown key 'preserve-mtime'; did you mean 'preserve_mtime'\?$"),
-        ("zzz = 3", r"unknown key 'zzz'; the keys are backend, coverage, db, .*whitelist\.$"),
+        ("zzz = 3", r"unknown key 'zzz'; the keys are backend, coverage, db, .*whitelist, write_parents\.$"),
+        ("max_genres = 9", "max_genres is 9, but must be a whole number from 1 to 5"),
+        ("[parents]\na = 'b'\nb = 'A'", "parents goes round in a circle: a > b > A"),
+        ("[parents]\njobs = 3", r"'jobs' stands below \[parents\]; move it above that line\.$"),
         (
             "jobs = 'many'",
             r"jobs is 'many', but must be a whole number from 1 to 1024, or 0 for all cores\.$",

@@ -76,6 +76,24 @@ def test_a_genre_that_the_user_named_is_the_models(db: Path) -> None:
     assert genres(found(db)) == {"Kuduro": 3}
 
 
+def test_of_a_branch_and_of_several_the_lowest_counts(db: Path) -> None:
+    in_files = [
+        ("Electronic > House",), ("Electronic/House",), ("Electronic", "House"), ("House", "Electronic"),
+        ("pop > Zouk",), ("Nobody > Knows",), ("Jazz", "House"), ("House/Jazz",),
+    ]  # fmt: skip
+    collection(db, CARD, [(f"A{i}", "pop", X[i], names) for i, names in enumerate(in_files)])
+    parents = {"House": "Electronic"}
+    with Store.open(db) as store:
+        lessons = gather(store, CARD, N_DIMS, {}, from_tags=True, min_tracks=1, parents=parents)
+        assert genres(lessons) == {"House": 4, "Zouk": 1, "Nobody > Knows": 1, "jazz": 1, "House/Jazz": 1}
+        store.set_labels(8, ["Electronic", "House"], "user")
+        store.set_labels(7, ["House", "Jazz"], "user")
+        lessons = gather(store, CARD, N_DIMS, {}, from_tags=False, min_tracks=1, parents=parents)
+        assert genres(lessons) == {"House": 2}, "of unrelated ones the first"
+    plain = genres(found(db))
+    assert plain["House"] == 2 and plain["Electronic/House"] == plain["Electronic > House"] == 1
+
+
 def test_the_first_real_genre_of_a_file_counts(db: Path) -> None:
     collection(db, CARD, [(f"A{i}", "pop", X[i], ("Unknown", "Zouk", "Pop")) for i in range(2)])
     assert genres(found(db)) == {"Zouk": 2}

@@ -72,7 +72,7 @@ def finetune(
     with open_for_reading(settings) as store:
         lessons = gather(
             store, loaded.card, pooled_dims(loaded.n_dims), settings.genres, from_tags=from_tags,
-            min_tracks=min_tracks,
+            min_tracks=min_tracks, parents=settings.parents,
         )  # fmt: skip
         job = plan_job(store, loaded.card, lessons)
     if not as_json:

@@ -72,8 +72,9 @@ def learn(
     n_dims = pooled_dims(loaded.n_dims)
     with open_for_reading(settings) as store:
         lessons = gather(
-            store, loaded.card, n_dims, settings.genres, from_tags=from_tags, min_tracks=min_tracks
-        )
+            store, loaded.card, n_dims, settings.genres, from_tags=from_tags, min_tracks=min_tracks,
+            parents=settings.parents,
+        )  # fmt: skip
     if not as_json:
         show_lessons(lessons)
     shelf = heads_dir(settings.db)

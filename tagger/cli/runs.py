@@ -71,6 +71,11 @@ def write_options(command: F) -> F:
             "--extra-tags", metavar="NAMES",
             help="Also write these fields with a genre: confidence,model,version,tempo (default: none).",
         ),
+        click.option("--max-genres", type=int, metavar="N", help="Most genres a track is given (1)."),
+        click.option(
+            "--write-parents/--no-write-parents", default=None,
+            help="Write the genres above one beside it, as the configuration's table parents has them.",
+        ),
         click.option("--preserve-mtime/--no-preserve-mtime", default=None, help="Keep files' times."),
         click.option("--margin", type=float, metavar="P", help="Least lead over the second genre, 0-1."),
         click.option("--threshold", type=float, metavar="P", help="Least confidence that is written, 0-1."),

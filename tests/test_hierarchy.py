@@ -1,0 +1,246 @@
+"""Several genres a track, and genres above genres: what is written, what is read, what settings may say."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagger.config import Config
+from tagger.errors import ConfigError
+from tagger.genres import display_name, genre_key, same_genre
+from tagger.hierarchy import ancestors, check_max_genres, check_parents, is_above, leaf, most_specific
+from tagger.plan import FURTHER, WritePolicy, genres_to_write, plan_edit
+from tagger.store import Store
+from tagger.tags import read_tags
+from tagger.tracks import ONLY_ID3V1, FileTags, GenreEstimate, GenreState, Status, WriteMode
+from tests.inprocess import Here, here
+
+__all__ = ["here"]
+
+PARENTS = {"House": "Electronic", "Deep House": "house", "Techno": "Electronic", "Zouk Love": "Zouk"}
+HOUSE = GenreEstimate("House", 0.6, {"House": 0.6, "Techno": 0.3, "jazz": 0.08, "rock": 0.02})
+
+
+def tags(*genres: str, state: GenreState | None = None) -> FileTags:
+    return FileTags("mp3", state or GenreState(genres), genres)
+
+
+# --- what is written ---
+
+
+def names(estimate: GenreEstimate, **policy: object) -> tuple[str, ...]:
+    return tuple(genres_to_write(estimate, WritePolicy(**policy)))  # type: ignore[arg-type]
+
+
+def test_the_first_genre_alone_unless_more_are_asked_for() -> None:
+    assert names(HOUSE) == ("House",)
+    assert names(HOUSE, max_genres=2) == names(HOUSE, max_genres=5) == ("House", "Techno")
+    assert names(HOUSE, parents=PARENTS) == ("House",), "parents are not written unless asked for"
+    assert names(HOUSE, parents=PARENTS, write_parents=True) == ("House", "Electronic")
+    assert names(HOUSE, max_genres=2, parents=PARENTS, write_parents=True) == (
+        "House", "Techno", "Electronic",
+    )  # fmt: skip
+
+
+def test_names_dropped_labels_and_the_whitelist_hold_for_every_genre() -> None:
+    assert names(HOUSE, max_genres=2, names={"techno": ""}) == ("House",)
+    assert names(HOUSE, max_genres=2, names={"house": ""}) == (), "a second genre is no stand-in"
+    assert names(HOUSE, max_genres=2, names={"Techno": "house"}) == ("House",)
+    assert names(HOUSE, max_genres=2, whitelist=("House",), parents=PARENTS, write_parents=True) == ("House",)
+    renamed = {"House": "Garage", "electronic": "Electronica"}
+    assert names(HOUSE, names=renamed, parents=PARENTS, write_parents=True) == ("Garage", "Electronica")
+    unsure = GenreEstimate(None, 0.5, {"House": 0.5, "Techno": 0.5}, "unsure")
+    assert names(unsure, max_genres=3, parents=PARENTS, write_parents=True) == ()
+
+
+@pytest.mark.parametrize(
+    ("mode", "has", "after"),
+    [
+        ("missing", (), ("House", "Techno", "Electronic")),
+        ("missing", ("Jazz",), None),
+        ("append", ("Jazz", "techno"), ("Jazz", "techno", "House", "Electronic")),
+        ("append", ("House", "Techno", "electronic"), None),
+        ("overwrite", ("House",), ("House", "Techno", "Electronic")),
+        ("overwrite", ("House", "Techno", "Electronic"), None),
+        ("own", ("Jazz",), None),
+    ],
+)
+def test_modes_with_several(mode: str, has: tuple[str, ...], after: tuple[str, ...] | None) -> None:
+    policy = WritePolicy(WriteMode(mode), max_genres=2, parents=PARENTS, write_parents=True)
+    plan = plan_edit(tags(*has), HOUSE, policy, None)
+    assert (plan.genre, plan.after) == ("House", after)
+    assert "House (0.60), Techno (0.30)" in plan.reason or plan.status is Status.UNCHANGED
+    if mode == "own":
+        own = GenreState(has)
+        assert plan_edit(tags(*has), HOUSE, policy, own).after == ("House", "Techno", "Electronic")
+
+
+def test_id3v1_gets_the_one_it_has_room_for() -> None:
+    estimate = GenreEstimate("rock", 0.6, {"rock": 0.6, "pop": 0.3, "jazz": 0.1})
+    lone = tags(state=GenreState((ONLY_ID3V1,), 255))
+    assert plan_edit(lone, estimate, WritePolicy(max_genres=3), None).after == ("Rock",)
+
+
+LABELS = ("rock", "pop", "House", "Techno", "jazz", "Deep House")
+
+
+@given(
+    st.lists(st.floats(0.001, 1), min_size=len(LABELS), max_size=len(LABELS)),
+    st.integers(1, 5),
+    st.dictionaries(st.sampled_from(LABELS), st.sampled_from(["Electronic", "House", "Rock", "Techno"])),
+    st.booleans(),
+    st.sampled_from([(), ("Rock", "House", "Electronic")]),
+)
+def test_whatever_is_asked_for(
+    weights: list[float], most: int, parents: dict[str, str], write: bool, whitelist: tuple[str, ...]
+) -> None:
+    total = sum(weights)
+    ordered = sorted(((w / total, label) for w, label in zip(weights, LABELS, strict=True)), reverse=True)
+    estimate = GenreEstimate(ordered[0][1], ordered[0][0], {label: p for p, label in ordered})
+    policy = WritePolicy(max_genres=most, parents=parents, write_parents=write, whitelist=whitelist)
+    found = genres_to_write(estimate, policy)
+    heard = {name: p for name, p in found.items() if p is not None}
+    assert len(heard) <= most
+    assert len({genre_key(name) for name in found}) == len(found)
+    assert list(heard.values()) == sorted(heard.values(), reverse=True)
+    assert all(p >= FURTHER for p in list(heard.values())[1:])
+    assert not whitelist or set(found) <= set(whitelist)
+    if found:
+        assert next(iter(found)) == display_name(estimate.genre or "", whitelist=whitelist)
+        assert list(found)[: len(heard)] == list(heard), "parents come last"
+    if not write:
+        assert heard == found
+    fewer = list(genres_to_write(estimate, WritePolicy(max_genres=1, whitelist=whitelist)))
+    assert fewer == list(heard)[:1]
+
+
+def test_the_key_changes_with_what_is_asked_for_alone() -> None:
+    base = WritePolicy()
+    assert base.key("m") == WritePolicy(parents=PARENTS).key("m") == WritePolicy(write_parents=True).key("m")
+    others = [
+        WritePolicy(max_genres=2),
+        WritePolicy(parents=PARENTS, write_parents=True),
+        WritePolicy(parents={"House": "Electronic"}, write_parents=True),
+    ]
+    assert len({policy.key("m") for policy in (base, *others)}) == 4
+
+
+# --- the hierarchy ---
+
+
+def test_ancestors_and_their_spelling() -> None:
+    assert ancestors("deep-house", PARENTS) == ("house", "Electronic")
+    assert ancestors("Jazz", PARENTS) == ()
+    assert is_above("electronica", "Deep House", PARENTS), "another word for electronic"
+    assert not is_above("House", "House", PARENTS) and not is_above("Deep House", "House", PARENTS)
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.sampled_from("abcdef")), st.sampled_from("abcdef"))
+def test_circles_are_refused_and_never_walked_twice(parents: dict[str, str], genre: str) -> None:
+    above = ancestors(genre, parents)
+    assert len(above) == len(set(above)) <= 6
+    circle = any(genre in ancestors(genre, parents) for genre in parents)
+    if circle:
+        with pytest.raises(ValueError, match="circle"):
+            check_parents(parents)
+    else:
+        assert dict(check_parents(parents)) == parents
+        assert genre not in above
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Electronic > House", "House"),
+        ("Electronic>House>Deep House", "Deep House"),
+        ("Electronic \u00bb Anything New", "Anything New"),
+        ("Jazz > Bebop", "Bebop"),
+        ("Nowhere > Bebop", "Nowhere > Bebop"),
+        ("Electronic/House", "House"),
+        ("electronica / deep house", "deep house"),
+        ("Electronic|Techno", "Techno"),
+        ("House/Electronic", "House/Electronic"),
+        ("Rock/Pop", "Rock/Pop"),
+        ("Electronic/Rock", "Electronic/Rock"),
+        ("> House", "> House"),
+        ("House", "House"),
+        ("", ""),
+    ],
+)
+def test_branches_in_tags(text: str, expected: str) -> None:
+    assert leaf(text, PARENTS, ("Jazz", "Rock")) == expected
+
+
+@given(st.text(max_size=30))
+def test_without_a_hierarchy_every_tag_is_as_it_was(text: str) -> None:
+    assert leaf(text, {}) == text
+    assert most_specific([text, "Jazz"], {}) == text
+
+
+@given(st.lists(st.sampled_from([*PARENTS, "Electronic", "Zouk", "Jazz"]), min_size=1))
+def test_the_most_specific_is_the_first_or_below_it(found: list[str]) -> None:
+    chosen = most_specific(found, PARENTS)
+    assert chosen in found
+    assert same_genre(chosen, found[0]) or is_above(found[0], chosen, PARENTS)
+
+
+# --- settings ---
+
+
+@pytest.mark.parametrize("wrong", [0, 6, -1, True, 1.5, "2", None])
+def test_numbers_of_genres_that_make_no_sense(wrong: object) -> None:
+    with pytest.raises(ValueError, match="whole number from 1 to 5"):
+        check_max_genres(wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ("House", "must be a table"),
+        ({"House": 3}, "in quotes"),
+        ({"House": "Rock/Pop"}, "splits?|split it"),
+        ({"House": ""}, "is empty"),
+        ({"House": "A", "house ": "B"}, "same genre"),
+        ({"House": "house"}, "circle: House > house"),
+    ],
+)
+def test_hierarchies_that_make_no_sense(wrong: object, why: str) -> None:
+    with pytest.raises(ValueError, match=re.compile(why)):
+        check_parents(wrong)
+
+
+def test_settings_reach_the_files(made_library: Path, tmp_path: Path, here: Here) -> None:
+    """Every container the library has, all genres that are likely enough, parents beside them; and back."""
+    with pytest.raises(ConfigError, match="--max-genres is 9"):
+        Config().with_options(max_genres=9)
+    config = tmp_path / "config.toml"
+    above = "\n".join(f'{label} = "Music of {label}"' for label in ("blues", "jazz", "pop", "rock", "hiphop",
+        "classical", "country", "disco", "electronic", "metal", "reggae"))  # fmt: skip
+    config.write_text(f"max_genres = 3\nwrite_parents = true\n[parents]\n{above}\n", encoding="utf-8")
+    folder = tmp_path / "music"
+    shutil.copytree(made_library, folder)
+    before = {path: read_tags(bytes(path)).state for path in sorted(folder.iterdir())}
+    done = here("run", "--config", config, "--threshold", "0", "--margin", "0", folder)
+    assert done.code == 0, done.err
+    n_several = 0
+    with Store.open(tmp_path / "data" / "tagger.db", read_only=True) as store:
+        for row in store.list_tracks():
+            if row.status is not Status.TAGGED:
+                continue
+            found = read_tags(row.path).genres
+            likely = [label for label, p in list(row.probabilities.items())[:3] if p >= FURTHER]
+            first = next(iter(row.probabilities))
+            labels = [first, *(label for label in likely if label != first)]
+            expected = [display_name(label) for label in labels] + [f"Music of {label}" for label in labels]
+            assert list(found) == expected
+            n_several += len(labels) > 1
+    again = here("run", "--config", config, "--threshold", "0", "--margin", "0", "--json", folder)
+    assert {line["status"] for line in again.lines if "status" in line} <= {"unchanged"}
+    assert here("undo", "--yes").code == 0
+    assert {path: read_tags(bytes(path)).state for path in before} == before
+    assert n_several >= 1
