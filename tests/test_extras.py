@@ -28,13 +28,16 @@ from tagger.replace import FileStat
 from tagger.store import Store
 from tagger.store.columns import edit_from_json, edit_to_json, state_from_json
 from tagger.tags import read_tags
-from tagger.tracks import ExtraChange, ExtraTag, GenreState, Outcome, Status, TagEdit
+from tagger.tracks import ExtraChange, ExtraTag, FileTags, GenreState, Outcome, Status, TagEdit
 from tagger.undo import undo_run
 from tagger.verify import verify
-from tagger.writing import Subject, apply_edit, edit_of, settle_unfinished, subject_of
+from tagger.writing import Subject, apply_edit, edit_of, settle_unfinished
 from tests import media
 from tests.conftest import CONTAINERS, Tagger, tree
+from tests.inprocess import Here, here
 from tests.test_end_to_end import ANY
+
+__all__ = ["here"]
 
 CONFIDENCE, MODEL, VERSION, TEMPO = ExtraTag
 VALUES = {CONFIDENCE: "0.87", MODEL: "eleven@1", VERSION: "0.1.0", TEMPO: "128"}
@@ -399,23 +402,20 @@ def test_what_changes(found: dict[ExtraTag, Any], values: dict[ExtraTag, str]) -
     }
 
 
-def test_a_row_of_the_database_does_not_know_them_so_the_file_is_asked(
-    made_library: Path, tmp_path: Path, store: Store, tagger: Tagger
-) -> None:
+def test_the_database_does_not_know_them_so_the_file_is_asked(made_library: Path, tmp_path: Path) -> None:
     path = copy_of(made_library, "flac", tmp_path)
     tagged = mutagen.File(path)
     tagged["BPM"] = "99"
     tagged.save()
-    assert tagger("scan", path).code == 0
-    with Store.open(tmp_path / "data" / "tagger.db") as scanned:
-        row = scanned.find(os.fsencode(path))
-        assert row is not None
-        edit = edit_of(subject_of(row), ["Rock"], VALUES)
-    assert {extra.tag for extra in edit.extras} == {CONFIDENCE, MODEL, VERSION}
+    as_remembered = FileTags("flac", GenreState())
+    subject = Subject(os.fsencode(path), 1, FileStat.of(os.fsencode(path)), None, as_remembered)
+    assert {extra.tag for extra in edit_of(subject, ["Rock"], VALUES).extras} == {CONFIDENCE, MODEL, VERSION}
+    path.unlink()
+    assert edit_of(subject, ["Rock"], VALUES).after == GenreState(("Rock",)), "who writes will miss it"
 
 
 def test_the_program_writes_updates_and_undoes_them(
-    made_library: Path, tmp_path: Path, tagger: Tagger
+    made_library: Path, tmp_path: Path, tagger: Tagger, here: Here
 ) -> None:
     library = tmp_path / "music"
     library.mkdir()
@@ -434,21 +434,21 @@ def test_the_program_writes_updates_and_undoes_them(
         assert found[CONFIDENCE] == (f"{lines[name]['confidence']:.2f}",)
         assert found[MODEL][0].startswith("eleven@") and found[VERSION]
     once = tree(library)
-    assert tagger("run", *ANY, *asked, library).code == 0
-    assert tagger("run", *ANY, library).code == 0
+    assert here("run", *ANY, *asked, library).code == 0
+    assert here("run", *ANY, library).code == 0
     assert tree(library) == once, "to ask, or not to ask, is no reason to write again"
 
     config = tmp_path / "config.toml"
-    labels = next(line for line in tagger("models", "--json").lines if line["used"])["genres"]
+    labels = next(line for line in here("models", "--json").lines if line["used"])["genres"]
     mine = "\n".join(f'{label} = "My {label.title()}"' for label in labels)
     config.write_text(f'extra_tags = ["model"]\n[genres]\n{mine}\n')
     own = ("--mode", "own", "--preserve-mtime", "--config", config)
-    assert tagger("run", *ANY, *own, "--json", library).by_name()["mp3.mp3"]["status"] == "tagged"
+    assert here("run", *ANY, *own, "--json", library).by_name()["mp3.mp3"]["status"] == "tagged"
     assert set(extras_in(library / "mp3.mp3")) == {MODEL}, "nothing of the former genre stays"
-    assert tagger("correct", library / "flac.flac", "Zouk").code == 0
+    assert here("correct", library / "flac.flac", "Zouk").code == 0
     assert extras_in(library / "flac.flac") == {}, "a person's word is no model's"
     for _ in range(3):
-        assert tagger("undo", "--yes", env={"TAGGER_PRESERVE_MTIME": "true"}).code == 0
+        assert here("undo", "--yes", env={"TAGGER_PRESERVE_MTIME": "true"}).code == 0
     assert {name: state.split()[0] for name, state in tree(library).items()} == {
         name: state.split()[0] for name, state in before.items()
     }

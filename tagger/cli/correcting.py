@@ -151,7 +151,9 @@ def import_csv(
     separated by commas or semicolons. Lines without a genre are passed over, so an export with a few genres
     filled in will do.
 
-    Example: tagger export -o all.csv, fill in the column genre, then tagger import all.csv --dry-run
+    \b
+    Example: tagger export -o all.csv         # fill in the column genre, then:
+             tagger import all.csv --dry-run
     """
     from tagger.correct import Correction, correct_tracks
     from tagger.errors import StoreError
