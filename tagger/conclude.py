@@ -109,7 +109,7 @@ class Run:
         if not (self.report.wants_each or self.options.stale):
             done = settled(self.store, tracks, self.key)
             self.seen.update(done.values())
-            self.counts[Status.UNCHANGED] += len(done)
+            self.counts += Counter({Status.UNCHANGED: len(done)})  # which keeps no zero
             self.report.unchanged(len(done))
             tracks = [track for place, track in enumerate(tracks) if place not in done]
         rows = rows_of(self.store, tracks)
@@ -235,7 +235,10 @@ class Run:
     def _decide(self, analysis: TrackAnalysis) -> GenreEstimate:
         policy = self.options.policy
         head = self.options.head
-        return judge(analysis, self.card, head, threshold=policy.threshold, margin=policy.margin)
+        return judge(
+            analysis, self.card, head, threshold=policy.threshold, margin=policy.margin,
+            parents=policy.parents if policy.write_parents else {},
+        )  # fmt: skip
 
     def _write(
         self, subject: Subject, estimate: GenreEstimate, row: TrackRow | None, analysis: TrackAnalysis | None
