@@ -69,22 +69,29 @@ class Link:
             ) from error
 
     def wait_for_worker(self, task: Callable[[], object]) -> None:
-        """Send a first task and wait for its end: a cluster that grows by need starts a worker for it.
+        """Send a first task, for which a cluster that grows by need starts a worker, and wait for one.
 
         Raises
         ------
         ClusterError
             There is none, or the task cannot be understood there.
         """
-        try:
-            self._client.submit(task, pure=False).result(timeout=WORKERS_S)
-        except TimeoutError:
-            raise ClusterError(
-                f"No worker has joined the Dask scheduler at {self._address} within {WORKERS_S:.0f} s; start "
-                f"some with `dask worker {self._address}`."
-            ) from None
-        except Exception as error:
-            raise self.misfit(error) from error
+        first = self._client.submit(task, pure=False)
+        until_s = time.monotonic() + WORKERS_S
+        while True:
+            try:
+                first.result(timeout=min(WORKERS_S, 1.0))
+                return
+            except TimeoutError:
+                if self.threads():  # they are at work for others: ours will have its turn
+                    return
+            except Exception as error:
+                raise self.misfit(error) from error
+            if time.monotonic() >= until_s:
+                raise ClusterError(
+                    f"No worker has joined the Dask scheduler at {self._address} within {WORKERS_S:.0f} s; "
+                    f"start some with `dask worker {self._address}`."
+                )
 
     def ask_all(self, function: Callable[..., Any], *arguments: object) -> dict[str, Any]:
         """Call a function on every worker at once: its results, or exceptions, by the worker's address."""
@@ -123,14 +130,15 @@ class Link:
             keys[self._done.get(timeout=wait_s)] = None
             while True:
                 keys[self._done.get_nowait()] = None
-        if self._client.status != "running":
+        if self._client.status != "running":  # no answer to any of them will come any more
+            lost, self._futures = list(self._futures), {}
             self._wait_for_scheduler()
-            keys = dict.fromkeys(self._futures)  # no answer to any of them will come any more
+            return [(key, "", Lost.CONNECTION) for key in lost]
         known = [key for key in keys if key in self._futures]
         finished = [key for key in known if self._futures[key].status == "finished"]
         results: dict[str, Any] = {}
         with suppress(Exception, AsyncCancelledError):  # lost with a worker: each is asked for by itself
-            gathered = self._client.gather([self._futures[key] for key in finished])
+            gathered = self._gather([self._futures[key] for key in finished])
             results = dict(zip(finished, gathered, strict=True))
         answers = []
         for key in known:
@@ -156,20 +164,27 @@ class Link:
             "scheduler and all workers have this version of tagger, and the same Dask."
         )
 
+    def _gather(self, futures: list[Any]) -> list[Any]:
+        gather = self._client.gather
+        found: list[Any] = self._client.sync(
+            lambda: gather(futures, asynchronous=True), callback_timeout=ASK_S
+        )
+        return found
+
     def _tell_of(self, future: Any) -> None:
         future.add_done_callback(lambda done: self._done.put(done.key))
 
     def _ask_for(self, key: str) -> Any:
         """The result of one task, or why there is none; None where it is under way again."""
         future = self._futures[key]
+        if future.status == "pending":  # it was done, and lost with the worker that held the result
+            self._tell_of(future)
+            return None
         try:
             return future.result(timeout=ASK_S)
         except KilledWorker:
             return Lost.WORKERS
         except _DROPPED as error:
-            if future.status == "pending":
-                self._tell_of(future)
-                return None
             if future.status != "error" or isinstance(error, CancelledError | AsyncCancelledError):
                 return Lost.CONNECTION
             raise self.misfit(error) from error

@@ -126,6 +126,7 @@ class _Desk:
         self._cluster, self._worker, self._n_jobs = cluster, worker, n_jobs
         self._tell, self._at_work = tell, at_work
         self._link: Link | None = None
+        self._version = tagger.__version__  # to look it up takes longer than to send a task
         self._run = uuid.uuid4().hex[:12]
         self._keys = (f"tagger-{self._run}-{n}" for n in itertools.count())
         self._sent: dict[str, _Sent] = {}
@@ -148,7 +149,7 @@ class _Desk:
         # Where it cannot be opened here either, it is a matter of the file.
         path = to_there(task.path, self._cluster.maps) if os.access(task.path, os.R_OK) else b""
         wrong = []
-        for at, answer in link.ask_all(node.inspect, tagger.__version__, wanted, path).items():
+        for at, answer in link.ask_all(node.inspect, self._version, wanted, path).items():
             if isinstance(answer, BaseException):
                 wrong.append(f"{at} cannot be asked ({said(answer)}): is this tagger installed there?")
             elif answer.unfit:
@@ -190,7 +191,7 @@ class _Desk:
         order = pickle.dumps(node.Order(self._run, self._worker, there, wanted))
         rather = [at for at in self._threads if at not in self._unfit_since_s] if self._unfit_since_s else []
         key = next(self._keys)
-        self._link.send(key, node.hear, tagger.__version__, order, rather=rather)
+        self._link.send(key, node.hear, self._version, order, rather=rather)
         self._sent[key] = _Sent(task, alone)
 
     def _wanted_for(self, model_dir: str) -> node.Wanted:

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import tagger
@@ -61,6 +62,7 @@ class Answer:
     unfit: str = ""
 
 
+@cache
 def describe() -> str:
     """The version of this program."""
     return tagger.__version__
@@ -97,8 +99,8 @@ _proven: set[Wanted] = set()
 
 def _answered(version: str, answer: Callable[[], Heard | None]) -> Answer:
     name = f"{socket.gethostname()} (process {os.getpid()})"
-    if version != tagger.__version__:
-        return Answer(name, unfit=f"has tagger {tagger.__version__}, and this computer {version}")
+    if version != describe():
+        return Answer(name, unfit=f"has tagger {describe()}, and this computer {version}")
     try:
         return Answer(name, answer())
     except TaggerError as error:
