@@ -235,10 +235,7 @@ class Run:
     def _decide(self, analysis: TrackAnalysis) -> GenreEstimate:
         policy = self.options.policy
         head = self.options.head
-        return judge(
-            analysis, self.card, head, threshold=policy.threshold, margin=policy.margin,
-            parents=policy.parents if policy.write_parents else {},
-        )  # fmt: skip
+        return judge(analysis, self.card, head, threshold=policy.threshold, margin=policy.margin)
 
     def _write(
         self, subject: Subject, estimate: GenreEstimate, row: TrackRow | None, analysis: TrackAnalysis | None
