@@ -1,20 +1,24 @@
 """From a track's activations to a genre, or to a reasoned silence. Pure: no files, no model.
 
 The logits of each chunk are divided by the card's temperature and softmaxed, the probabilities averaged over
-the track. The best genre is given only from the threshold on and with the margin over the second.
+the track. The best genre is given only from the threshold on and with the margin over the second; where it is
+not, a genre above it may be, which has the probability of all that are below it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tagger.card import ModelCard
+from tagger.hierarchy import ancestors, covers
 from tagger.tracks import GenreEstimate, TrackAnalysis
 
 NO_AUDIO = "no audio to listen to"
+NO_PARENTS: Mapping[str, str] = MappingProxyType({})
 
 
 def chunk_probabilities(analysis: TrackAnalysis, card: ModelCard) -> NDArray[np.float64]:
@@ -49,7 +53,12 @@ def chunk_probabilities(analysis: TrackAnalysis, card: ModelCard) -> NDArray[np.
 
 
 def decide(
-    analysis: TrackAnalysis, card: ModelCard, *, threshold: float | None = None, margin: float | None = None
+    analysis: TrackAnalysis,
+    card: ModelCard,
+    *,
+    threshold: float | None = None,
+    margin: float | None = None,
+    parents: Mapping[str, str] = NO_PARENTS,
 ) -> GenreEstimate:
     """The genre of a track, or none with the reason why not.
 
@@ -62,6 +71,8 @@ def decide(
         Least confidence, 0-1; None: the card's.
     margin : float or None
         Least lead over the second genre, 0-1; None: the card's.
+    parents : mapping
+        The genre above a genre, where that may be given in its place.
 
     Returns
     -------
@@ -74,7 +85,12 @@ def decide(
     if not len(chunks):
         return GenreEstimate(genre=None, confidence=0.0, reason=analysis.abstain or NO_AUDIO)
     return choose(
-        card.genres, chunks.mean(axis=0), threshold=threshold, margin=margin, abstain=analysis.abstain
+        card.genres,
+        chunks.mean(axis=0),
+        threshold=threshold,
+        margin=margin,
+        abstain=analysis.abstain,
+        parents=parents,
     )
 
 
@@ -85,6 +101,7 @@ def choose(
     threshold: float,
     margin: float,
     abstain: str = "",
+    parents: Mapping[str, str] = NO_PARENTS,
 ) -> GenreEstimate:
     """The most probable genre where it may be given.
 
@@ -98,6 +115,10 @@ def choose(
         Least confidence, and least lead over the second, 0-1.
     abstain : str
         Why none may be given whatever the probabilities; empty where one may.
+    parents : mapping
+        The genre above a genre. Where the most probable one may not be given, the nearest above it may that
+        passes the same limits with the probability of all genres below it (and its own, if it is one of
+        `genres`).
     """
     order = np.argsort(-probabilities, kind="stable")  # ties: the order of the genres
     named = {genres[i]: float(probabilities[i]) for i in order}
@@ -115,6 +136,14 @@ def choose(
         )
     else:
         genre = best
+    if genre is None and not abstain and parents:
+        for parent in ancestors(best, parents):
+            below = [label for label in named if covers(parent, label, parents)]
+            share = sum(named[label] for label in below)
+            rival = max((p for label, p in named.items() if label not in below), default=0.0)
+            if share >= threshold and share - rival >= margin:
+                label = next((label for label in below if covers(label, parent, NO_PARENTS)), parent)
+                return GenreEstimate(genre=label, confidence=min(share, 1.0), probabilities=named)
     return GenreEstimate(genre=genre, confidence=confidence, probabilities=named, reason=reason)
 
 

@@ -118,7 +118,9 @@ def explain(
     if heard.analysis is None or heard.tags is None:
         raise AudioError(heard.reason)
     head = chosen_head(heads_dir(config.db), card)[0]
-    estimate = judge(heard.analysis, card, head, threshold=config.threshold, margin=config.margin)
+    parents = config.parents if config.write_parents else {}
+    limits = (config.threshold, config.margin)
+    estimate = judge(heard.analysis, card, head, threshold=limits[0], margin=limits[1], parents=parents)
     return Explanation(
         path=path,
         row=row,

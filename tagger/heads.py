@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagger.card import ModelCard
-from tagger.decision import choose, chunk_probabilities, decide
+from tagger.decision import NO_PARENTS, choose, chunk_probabilities, decide
 from tagger.tracks import GenreEstimate, TrackAnalysis
 
 NEIGHBOURS = 10
@@ -165,6 +165,7 @@ def judge(
     *,
     threshold: float | None = None,
     margin: float | None = None,
+    parents: Mapping[str, str] = NO_PARENTS,
 ) -> GenreEstimate:
     """The genre of a track, or none with the reason why not: by the head, or without one by the base model.
 
@@ -179,9 +180,11 @@ def judge(
         Least confidence, 0-1; None: the head's, or the card's.
     margin : float or None
         Least lead over the second genre, 0-1; None: the card's.
+    parents : mapping
+        The genre above a genre, where that may be given in its place.
     """
     if head is None:
-        return decide(analysis, card, threshold=threshold, margin=margin)
+        return decide(analysis, card, threshold=threshold, margin=margin, parents=parents)
     if not len(analysis.activations):
         return decide(analysis, card)
     if analysis.embedding.shape != (head.card.n_dims,):
@@ -197,4 +200,5 @@ def judge(
         threshold=head.card.threshold if threshold is None else threshold,
         margin=card.decision.margin if margin is None else margin,
         abstain=abstain,
+        parents=parents,
     )

@@ -79,6 +79,11 @@ def is_above(genre: str, other: str, parents: Mapping[str, str]) -> bool:
     return _key(genre) in {_key(name) for name in ancestors(other, parents)}
 
 
+def covers(genre: str, other: str, parents: Mapping[str, str]) -> bool:
+    """Whether a genre is another, or above it."""
+    return _key(genre) == _key(other) or is_above(genre, other, parents)
+
+
 def leaf(text: str, parents: Mapping[str, str], known: Collection[str] = ()) -> str:
     """The genre at the end of a branch that stands in one tag; the text itself where it is none.
 

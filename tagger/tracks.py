@@ -205,11 +205,12 @@ class TrackAnalysis:
 
 @dataclass(frozen=True, slots=True)
 class GenreEstimate:
-    """The decision for one track. `genre` is None when the model abstains, and `reason` says why."""
+    """The decision for one track. `genre` is None when the model abstains, and `reason` says why. It is the
+    first of `probabilities`, or one above that in the user's hierarchy."""
 
     genre: str | None
     confidence: float
-    """Calibrated probability of the first of `probabilities`, 0-1."""
+    """Calibrated probability of `genre`, 0-1; without one, of the first of `probabilities`."""
     probabilities: Mapping[str, float] = field(default_factory=dict)
     """Label to calibrated probability, most probable first; sums to 1 (empty without audio)."""
     reason: str = ""

@@ -20,7 +20,7 @@ from tagger.shelf import (
     head_folder,
     heads_dir,
     list_heads,
-    remove_head,
+    remove_taught,
 )
 from tagger.store import Store
 from tests import media
@@ -102,6 +102,8 @@ def test_names_that_no_folder_should_have(name: str) -> None:
 
 
 def test_choices_are_remembered_and_taken_back(tmp_path: Path) -> None:
+    database = tmp_path / "tagger.db"
+    tmp_path = heads_dir(database)
     assert chosen_head(tmp_path, CARD) == (None, "")
     for _ in range(2):
         save_head(tmp_path, head_that_says("Zouk", CARD, 240))
@@ -114,7 +116,7 @@ def test_choices_are_remembered_and_taken_back(tmp_path: Path) -> None:
     head, unfit = chosen_head(tmp_path, CARD)
     assert head is not None
     assert (head.card.head_id, unfit) == ("mine@2", "")
-    remove_head(tmp_path, "mine@2")
+    remove_taught(database, "mine@2")
     assert choices(tmp_path) == ["mine@1"]
     assert not head_folder(tmp_path, "mine@2").exists()
     (tmp_path / "mine" / "1" / "card.json").write_text("{")

@@ -6,14 +6,16 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tagger.config import Config
+from tagger.decision import choose
 from tagger.errors import ConfigError
 from tagger.genres import display_name, genre_key, same_genre
-from tagger.hierarchy import ancestors, check_max_genres, check_parents, is_above, leaf, most_specific
+from tagger.hierarchy import ancestors, check_max_genres, check_parents, covers, is_above, leaf, most_specific
 from tagger.plan import FURTHER, WritePolicy, genres_to_write, plan_edit
 from tagger.store import Store
 from tagger.tags import read_tags
@@ -244,3 +246,63 @@ def test_settings_reach_the_files(made_library: Path, tmp_path: Path, here: Here
     assert here("undo", "--yes").code == 0
     assert {path: read_tags(bytes(path)).state for path in before} == before
     assert n_several >= 1
+
+
+# --- the genre above, where none below is sure enough ---
+
+BELOW = ("House", "Techno", "Deep House", "electronic", "jazz", "rock")
+
+
+def chosen(p: list[float], *, threshold: float = 0.6, margin: float = 0.0, **more: object) -> GenreEstimate:
+    parents = more.pop("parents", PARENTS)
+    return choose(BELOW, np.array(p), threshold=threshold, margin=margin, parents=parents, **more)  # type: ignore[arg-type]
+
+
+def test_a_genre_above_has_the_probability_of_all_below() -> None:
+    found = chosen([0.3, 0.3, 0.1, 0.1, 0.15, 0.05])
+    assert (found.genre, found.confidence) == ("electronic", pytest.approx(0.8)), "the model's own label"
+    assert chosen([0.3, 0.1, 0.35, 0.0, 0.2, 0.05]).genre == "House", "the nearest that is sure enough"
+    assert (
+        chosen([0.3, 0.3, 0.1, 0.1, 0.15, 0.05], parents={"House": "Club", "Techno": "Club"}).genre == "Club"
+    )
+
+
+def test_where_it_may_not_be_given() -> None:
+    spread = [0.3, 0.3, 0.1, 0.1, 0.15, 0.05]
+    assert chosen(spread, parents={}).genre is None
+    assert chosen(spread, abstain="silence").genre is None
+    assert chosen(spread, threshold=0.85).genre is None
+    assert chosen(spread, margin=0.7).genre is None
+    assert chosen([0.1, 0.1, 0.1, 0.1, 0.4, 0.2]).genre is None, "what is most probable has none above it"
+    assert chosen([0.7, 0.1, 0.1, 0.0, 0.1, 0.0]).genre == "House", "sure enough as it is"
+
+
+@given(
+    st.lists(st.floats(0.001, 1), min_size=len(BELOW), max_size=len(BELOW)),
+    st.floats(0, 1),
+    st.floats(0, 0.5),
+)
+def test_a_genre_above_changes_no_decision_and_passes_the_same_limits(
+    weights: list[float], threshold: float, margin: float
+) -> None:
+    p = [weight / sum(weights) for weight in weights]
+    plain = chosen(p, threshold=threshold, margin=margin, parents={})
+    found = chosen(p, threshold=threshold, margin=margin)
+    assert found.probabilities == plain.probabilities
+    if plain.genre is not None or found.genre is None:
+        assert found == plain
+        return
+    inside = {label for label in BELOW if covers(found.genre, label, PARENTS)}
+    share = sum(found.probabilities[label] for label in inside)
+    assert next(iter(found.probabilities)) in inside
+    assert found.confidence == pytest.approx(share) and share >= threshold - 1e-9
+    assert share - max(found.probabilities[label] for label in set(BELOW) - inside) >= margin - 1e-9
+
+
+def test_what_is_given_from_above_is_written(tmp_path: Path) -> None:
+    found = chosen([0.35, 0.3, 0.0, 0.0, 0.3, 0.05])
+    policy = WritePolicy(write_parents=True, parents=PARENTS)
+    plan = plan_edit(tags(), found, policy, None)
+    assert plan.after == ("Electronic",) and plan.reason == "sounds like Electronic (0.65)"
+    several = plan_edit(tags(), found, WritePolicy(max_genres=2, write_parents=True, parents=PARENTS), None)
+    assert several.after == ("Electronic", "House")

@@ -80,7 +80,10 @@ def predict(
                     json.dumps({"path": os.fsdecode(path), "status": heard.failure, "reason": heard.reason})
                 )
             continue
-        estimate = judge(heard.analysis, card, head, threshold=settings.threshold, margin=settings.margin)
+        estimate = judge(
+            heard.analysis, card, head, threshold=settings.threshold, margin=settings.margin,
+            parents=settings.parents if settings.write_parents else {},
+        )  # fmt: skip
         table = chunk_probabilities(heard.analysis, card) if chunks else None
         chunk_s = card.features.chunk_hop_frames * card.features.hop_length / card.features.sr
         if as_json:
