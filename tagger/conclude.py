@@ -235,7 +235,10 @@ class Run:
     def _decide(self, analysis: TrackAnalysis) -> GenreEstimate:
         policy = self.options.policy
         head = self.options.head
-        return judge(analysis, self.card, head, threshold=policy.threshold, margin=policy.margin)
+        return judge(
+            analysis, self.card, head, threshold=policy.threshold, margin=policy.margin,
+            parents=policy.parents if policy.write_parents else {},
+        )  # fmt: skip
 
     def _write(
         self, subject: Subject, estimate: GenreEstimate, row: TrackRow | None, analysis: TrackAnalysis | None
