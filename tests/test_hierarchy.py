@@ -306,3 +306,25 @@ def test_what_is_given_from_above_is_written(tmp_path: Path) -> None:
     assert plan.after == ("Electronic",) and plan.reason == "sounds like Electronic (0.65)"
     several = plan_edit(tags(), found, WritePolicy(max_genres=2, write_parents=True, parents=PARENTS), None)
     assert several.after == ("Electronic", "House")
+
+
+def test_a_run_explain_and_predict_give_the_genre_above(
+    made_library: Path, tmp_path: Path, here: Here
+) -> None:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    path = folder / "flac.flac"
+    shutil.copy(made_library / "flac.flac", path)
+    config = tmp_path / "config.toml"
+    labels = ("blues", "jazz", "pop", "rock", "hiphop", "classical", "country", "disco", "electronic",
+              "metal", "reggae")  # fmt: skip
+    above = "\n".join(f'{label} = "Everything"' for label in labels)
+    config.write_text(f"threshold = 0.999\nwrite_parents = true\n[parents]\n{above}\n", encoding="utf-8")
+    assert here("explain", path, "--config", config, "--json").lines[0]["genre"] == "Everything"
+    assert here("predict", path, "--config", config, "--json").lines[0]["genre"] == "Everything"
+    assert here("run", "--config", config, folder).code == 0
+    assert read_tags(bytes(path)).genres == ("Everything",)
+    with Store.open(tmp_path / "data" / "tagger.db", read_only=True) as store:
+        (row,) = store.list_tracks()
+        assert row.genre == "Everything" and row.confidence == pytest.approx(1.0, abs=0.001)
+    assert "sounds like Everything" in here("explain", path, "--config", config).out

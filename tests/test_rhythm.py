@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -102,11 +103,36 @@ def test_real_music_agrees_with_librosa(test_data: Path) -> None:
     from tagger.features import FeatureConfig
 
     n = n_near = 0
-    for genre in ("disco", "hiphop", "pop", "reggae", "rock", "metal"):
+    for genre in ("disco", "hiphop", "pop", "reggae"):
         for path in sorted((test_data / "gtzan-audio" / genre).glob("*.flac")):
             y = np.concatenate(list(segments(bytes(path), FeatureConfig())))
             reference = float(librosa.feature.tempo(y=y, sr=SR)[0])
             found = tempo_of(y)
             n += 1
             n_near += found.bpm is not None and is_near(found.bpm, reference, (1.0, 0.5, 2.0))
-    assert n == 12 and n_near >= 9, (n, n_near)
+    assert n == 8 and n_near >= 6, (n, n_near)
+
+
+@pytest.fixture(scope="module")
+def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four minutes of a drum loop of 117 beats a minute, as plain WAV."""
+    path = tmp_path_factory.mktemp("long") / "loop.wav"
+    y = np.clip(loop(117, "rock", seconds=240) * 0.3, -1, 1)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, SR, 0, "NONE", ""))
+        file.writeframes((32767 * y).astype("<i2").tobytes())
+    return path
+
+
+@pytest.mark.parametrize("n_segments", [0, 1, 3])
+def test_a_track_heard_in_part_has_the_tempo_of_the_whole(long_file: Path, n_segments: int) -> None:
+    from tagger.classify import analyse
+    from tagger.model import load_model, shipped_model_dir
+
+    model = load_model(shipped_model_dir("eleven"))
+    heard = analyse(bytes(long_file), model, n_segments=n_segments)
+    assert heard.analysed_s == pytest.approx(30.0 * n_segments or 240.0)
+    assert heard.tempo_bpm == pytest.approx(117, rel=0.003)
+    assert heard.loudness_lufs == pytest.approx(analyse(bytes(long_file), model).loudness_lufs, abs=0.2)
+    again = analyse(bytes(long_file), model, n_segments=n_segments)
+    assert (again.tempo_bpm, again.loudness_lufs) == (heard.tempo_bpm, heard.loudness_lufs)
