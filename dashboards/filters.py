@@ -8,6 +8,7 @@ from tagger.review import disagree
 from tagger.store import Store
 from tagger.store.columns import plain
 from tagger.store.filters import TrackFilter
+from tagger.store.tallies import NO_YEAR
 from tagger.tracks import Status
 
 NO_GENRE = "(none)"
@@ -41,7 +42,10 @@ class LibraryFilter:
     def where(self) -> tuple[str, list[object]]:
         """SQL condition on `tracks`, and its parameters; needs `prepare`."""
         low, high = self.confidence
+        folder = _storable(self.folder).rstrip("/")
+        shown_only = "\\" in folder  # perhaps it stands for bytes that could not be shown
         base = TrackFilter(
+            folder=folder.encode() if folder and not shown_only else None,
             text=self.text,
             genre=self.genre if self.genre not in ("", NO_GENRE) else None,
             status=Status(self.status) if self.status not in ("", GONE) else None,
@@ -61,7 +65,7 @@ class LibraryFilter:
         if words := [word.replace('"', '""') for word in _storable(self.artist).split()]:
             query = " AND ".join(f'artist : "{word}" *' for word in words)
             add("tracks.id IN (SELECT rowid FROM tracks_fts WHERE tracks_fts MATCH ?)", query)
-        if folder := _storable(self.folder).rstrip("/"):
+        if shown_only:
             add("display >= ? AND display < ?", f"{folder}/", f"{folder}0")  # "0" follows "/"
         first, last = self.years
         if first is not None:
@@ -73,6 +77,28 @@ class LibraryFilter:
         if self.disagrees:
             add("genre IS NOT NULL AND file_genres <> '[]' AND disagree(file_genres, genre)")
         return " AND ".join(clauses), params
+
+    def tallied(self) -> tuple[str, list[object]] | None:
+        """The same condition on the table `tallies`; None where that has not what is asked for."""
+        if self.text.strip() or self.artist.strip() or self.folder.strip() or self.disagrees:
+            return None
+        if self.confidence != (0.0, 1.0):
+            return None
+        first, last = self.years
+        asked: list[tuple[str, object]] = [("gone = ?", int(self.status == GONE))]
+        if self.genre:
+            asked.append(("genre = ?", "" if self.genre == NO_GENRE else _storable(self.genre)))
+        if self.status not in ("", GONE):
+            asked.append(("status = ?", Status(self.status).value))
+        if first is not None or last is not None:
+            asked.append(("year > ?", NO_YEAR))
+        if first is not None:
+            asked.append(("year >= ?", first))
+        if last is not None:
+            asked.append(("year <= ?", last))
+        if self.tagged is not None:
+            asked.append(("tagged = ?", int(self.tagged)))
+        return " AND ".join(clause for clause, _ in asked), [value for _, value in asked]
 
 
 def prepare(store: Store) -> Store:

@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from dashboards.filters import LibraryFilter
-from tagger.review import top_two
 from tagger.store import Store
 from tagger.store.columns import names_from_json, state_from_json
+from tagger.store.tables import LEAD
+from tagger.store.tallies import STEPS
 from tagger.tracks import FAILURES, display
 
 if TYPE_CHECKING:
@@ -24,19 +25,19 @@ if TYPE_CHECKING:
 
 ORDERS: Mapping[str, str] = {
     "path": "path",
-    "artist": "artist COLLATE NOCASE, album COLLATE NOCASE, path",
-    "title": "title COLLATE NOCASE, path",
-    "genre": "genre, path",
-    "least sure": "confidence IS NULL, confidence, id",
-    "most sure": "confidence DESC, id",
-    "longest": "duration_s DESC, path",
-    "slowest": "tempo_bpm NULLS LAST, path",
-    "fastest": "tempo_bpm DESC NULLS LAST, path",
-    "newest": "first_seen_ns DESC, id DESC",
+    "artist": "artist COLLATE NOCASE, album COLLATE NOCASE, id",
+    "title": "title COLLATE NOCASE, id",
+    "genre": "genre, confidence, id",
+    "least sure": "confidence NULLS LAST, id",
+    "most sure": "confidence DESC, id DESC",
+    "longest": "duration_s DESC, id DESC",
+    "slowest": "tempo_bpm NULLS LAST, id",
+    "fastest": "tempo_bpm DESC, id DESC",
+    "newest": "id DESC",
 }
 """What a list may be sorted by, and how; ties by what the index at hand has."""
 
-CONFIDENCE_STEPS = 20
+CONFIDENCE_STEPS = STEPS
 """Bars of the histogram of confidence."""
 
 _LISTED = (
@@ -48,6 +49,9 @@ _FAILED = ", ".join(f"'{status}'" for status in sorted(FAILURES))
 
 def count(store: Store, which: LibraryFilter) -> int:
     """How many tracks there are."""
+    if tallied := which.tallied():
+        sql = f"SELECT coalesce(sum(n), 0) FROM tallies WHERE {tallied[0]}"
+        return int(store.query(sql, tallied[1])[0][0])
     where, params = which.where()
     return int(store.query(f"SELECT count(*) FROM tracks WHERE {where}", params)[0][0])
 
@@ -132,6 +136,15 @@ def overview(store: Store, which: LibraryFilter) -> pd.DataFrame:
         Columns genre ("" for none), status, decade (None where the year is absent or absurd), step (0-19: of
         the confidence, None without an estimate), n.
     """
+    names = ["genre", "status", "decade", "step", "n", "n_with_tag", "seconds"]
+    if tallied := which.tallied():
+        found = store.query(
+            "SELECT genre, status, CASE WHEN year BETWEEN 1900 AND 2100 THEN year / 10 * 10 END, "
+            "nullif(step, -1), sum(n), sum(CASE WHEN tagged THEN n ELSE 0 END), sum(ms) / 1000.0 "
+            f"FROM tallies WHERE {tallied[0]} GROUP BY 1, 2, 3, 4",
+            tallied[1],
+        )
+        return pd.DataFrame([list(row) for row in found], columns=names)
     where, params = which.where()
     found = store.query(
         "SELECT coalesce(genre, ''), coalesce(status, ''), "
@@ -141,7 +154,6 @@ def overview(store: Store, which: LibraryFilter) -> pd.DataFrame:
         f"FROM tracks WHERE {where} GROUP BY 1, 2, 3, 4",
         params,
     )
-    names = ["genre", "status", "decade", "step", "n", "n_with_tag", "seconds"]
     return pd.DataFrame([list(row) for row in found], columns=names)
 
 
@@ -170,14 +182,14 @@ def folders(store: Store, *, limit: int = 200) -> list[str]:
 
 def years(store: Store) -> tuple[int, int] | None:
     """First and last year that are plausible; None where no track has one."""
-    low, high = store.query("SELECT min(year), max(year) FROM tracks WHERE year BETWEEN 1900 AND 2100")[0]
+    low, high = store.query("SELECT min(year), max(year) FROM tallies WHERE year BETWEEN 1900 AND 2100")[0]
     return None if low is None else (low, high)
 
 
 def labels(store: Store) -> list[str]:
     """The genres that tracks have, the most frequent first."""
     found = store.query(
-        "SELECT genre, count(*) AS n FROM tracks WHERE genre IS NOT NULL AND missing_since_ns IS NULL "
+        "SELECT genre, sum(n) AS n FROM tallies WHERE genre <> '' AND NOT gone "
         "GROUP BY genre ORDER BY n DESC, genre"
     )
     return [row[0] for row in found]
@@ -200,23 +212,17 @@ def sureness(
     tagged : (n,) bool
         The file has a genre.
     """
-    store.add_function("lead", lead, 1)
-    confidence = (
-        "confidence" if margin <= 0 else "CASE WHEN lead(probabilities) >= ? THEN confidence ELSE 0 END"
-    )
-    found = store.query(
+    confidence = "confidence" if margin <= 0 else f"CASE WHEN {LEAD} >= ? THEN confidence ELSE 0 END"
+    parts = store.in_parts(
         f"SELECT {confidence}, file_genres <> '[]' FROM tracks "
         "WHERE model_id = ? AND abstain = '' AND confidence IS NOT NULL AND missing_since_ns IS NULL",
         (model_id,) if margin <= 0 else (margin, model_id),
     )
-    table = np.array(found, dtype=np.float32).reshape(-1, 2)
-    return table[:, 0], table[:, 1] > 0
-
-
-def lead(probabilities: str) -> float:
-    """Lead of the first of the stored probabilities over the second."""
-    first, second = top_two(probabilities)
-    return first - second
+    sure, tagged = [np.zeros(0, np.float32)], [np.zeros(0, np.bool_)]
+    for rows in parts:
+        sure.append(np.array([row[0] for row in rows], dtype=np.float32))
+        tagged.append(np.array([row[1] for row in rows], dtype=np.bool_))
+    return np.concatenate(sure), np.concatenate(tagged)
 
 
 # --- runs ---

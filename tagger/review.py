@@ -8,30 +8,21 @@ the file's own tag contradicts. A track a person has judged before is not asked 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import lru_cache
 
 from tagger.genres import display_name, genre_key
 from tagger.store import Store
 from tagger.store.columns import names_from_json, to_json
 from tagger.store.rows import PERSONS, TrackRow
+from tagger.store.tables import LEAD, LESSON, SURE, THERE, UNSURE
 from tagger.tracks import FAILURES
 
-_HEARD = "model_id IS NOT NULL AND abstain = ''"
 _FAILED = ", ".join(f"'{status}'" for status in sorted(FAILURES))
+_SAID = f"SELECT track_id FROM labels WHERE source IN {PERSONS} AND track_id IS NOT NULL"
+_OPEN = f"NOT EXISTS (SELECT 1 FROM labels WHERE labels.track_id = tracks.id AND labels.source IN {PERSONS})"
 
-KINDS: Mapping[str, str] = {
-    "everything": f"{_HEARD} AND (genre IS NULL OR (file_genres <> '[]' AND disagree(file_genres, genre)))",
-    "uncertain": f"{_HEARD} AND genre IS NULL",
-    "disagreeing": f"{_HEARD} AND genre IS NOT NULL AND file_genres <> '[]' AND disagree(file_genres, genre)",
-    "failed": f"status IN ({_FAILED})",
-}
-"""What may be reviewed, as a condition in SQL."""
-
-_OPEN = (
-    "missing_since_ns IS NULL AND NOT EXISTS "
-    f"(SELECT 1 FROM labels WHERE labels.track_id = tracks.id AND labels.source IN {PERSONS})"
-)
+KINDS = ("everything", "uncertain", "disagreeing", "failed")
+"""What may be reviewed."""
 
 
 def worklist(store: Store, kind: str = "everything", *, limit: int = 200) -> list[int]:
@@ -40,29 +31,61 @@ def worklist(store: Store, kind: str = "everything", *, limit: int = 200) -> lis
     Parameters
     ----------
     kind : str
-        A key of `KINDS`.
+        One of `KINDS`.
     """
-    _prepare(store)
-    found = store.query(
-        f"SELECT id FROM tracks WHERE {_OPEN} AND {KINDS[kind]} "
-        "ORDER BY lesson(coalesce(genre, ''), probabilities, file_genres) DESC, id LIMIT ?",
-        (limit,),
-    )
-    return [row[0] for row in found]
-
-
-def _prepare(store: Store) -> None:
-    # SQLite may ask beyond an AND that has failed already: about tracks without a genre, too.
-    store.add_function("disagree", lambda genres, label: int(bool(label) and disagree(genres, label)), 2)
-    store.add_function("lesson", lesson, 3)
+    found: list[tuple[float, int]] = []
+    if kind == "failed":
+        store.add_function("lesson", lesson, 3)
+        found = store.query(
+            "SELECT lesson(coalesce(genre, ''), probabilities, file_genres) AS much, id FROM tracks "
+            f"WHERE status IN ({_FAILED}) AND {THERE} AND {_OPEN} ORDER BY much DESC, id LIMIT ?",
+            (limit,),
+        )
+    if kind in ("everything", "uncertain"):
+        found += store.query(
+            f"SELECT 1 - {LEAD}, id FROM tracks INDEXED BY tracks_unsure WHERE {UNSURE} AND {_OPEN} "
+            f"ORDER BY {LEAD}, id LIMIT ?",
+            (limit,),
+        )
+    if kind in ("everything", "disagreeing"):
+        for file_genres, genre, _ in _disagreeing(store):
+            found += store.query(
+                f"SELECT {LESSON}, id FROM tracks WHERE {SURE} AND file_genres = ? AND genre = ? AND {_OPEN} "
+                f"ORDER BY {LESSON} DESC, id LIMIT ?",
+                (file_genres, genre, limit),
+            )
+    found.sort(key=lambda much: (-much[0], much[1]))
+    return [track_id for _, track_id in found[:limit]]
 
 
 def counts(store: Store) -> dict[str, int]:
     """How many tracks are open, by kind."""
-    _prepare(store)
-    columns = ", ".join(f"coalesce(sum({condition}), 0)" for condition in KINDS.values())
-    (row,) = store.query(f"SELECT {columns} FROM tracks WHERE {_OPEN}")
-    return dict(zip(KINDS, row, strict=True))
+    n = {
+        "uncertain": _one(store, f"SELECT count(*) FROM tracks INDEXED BY tracks_unsure WHERE {UNSURE}")
+        - _one(store, f"SELECT count(*) FROM tracks WHERE {UNSURE} AND id IN ({_SAID})"),
+        "disagreeing": sum(n for _, _, n in _disagreeing(store)) - _n_disagreeing_but_judged(store),
+        "failed": _one(
+            store, f"SELECT count(*) FROM tracks WHERE status IN ({_FAILED}) AND {THERE} AND {_OPEN}"
+        ),
+    }
+    return {"everything": n["uncertain"] + n["disagreeing"]} | n
+
+
+def _one(store: Store, sql: str) -> int:
+    return int(store.query(sql)[0][0])
+
+
+def _disagreeing(store: Store) -> list[tuple[str, str, int]]:
+    """What files say, what the model says otherwise, and of how many tracks: there are few such pairs."""
+    pairs = store.query(
+        f"SELECT file_genres, genre, count(*) FROM tracks INDEXED BY tracks_sure WHERE {SURE} GROUP BY 1, 2"
+    )
+    return [pair for pair in pairs if disagree(pair[0], pair[1])]
+
+
+def _n_disagreeing_but_judged(store: Store) -> int:
+    judged = store.query(f"SELECT file_genres, genre FROM tracks WHERE {SURE} AND id IN ({_SAID})")
+    return sum(disagree(file_genres, genre) for file_genres, genre in judged)
 
 
 def lesson(genre: str, probabilities: str, file_genres: str) -> float:

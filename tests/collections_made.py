@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tagger.store import Store
+from tagger.store.columns import to_json
 from tagger.store.tables import TABLES
 from tagger.tracks import (
     FileTags,
@@ -189,7 +189,7 @@ def _rows(n: int, run_id: int) -> Iterator[tuple[object, ...]]:
     which = rng.integers(0, len(GENRES), n)
     own = rng.integers(0, len(GENRES) * 2, n)
     decided = [
-        json.dumps(probabilities(GENRES[g], float(p))) for g, p in zip(which[:500], sure[:500], strict=True)
+        to_json(probabilities(GENRES[g], float(p))) for g, p in zip(which[:500], sure[:500], strict=True)
     ]
     for i in range(n):
         genre, p = GENRES[which[i]], float(sure[i])
@@ -198,7 +198,7 @@ def _rows(n: int, run_id: int) -> Iterator[tuple[object, ...]]:
         yield (
             name.encode(), name, b"/music", 30_000_000 + i, 10**18 + i, i.to_bytes(16, "big"), "flac",
             f"Title {i} of Words", f"Artist {i % 9000}", f"Album {i % 20000}", 1950 + i % 75,
-            json.dumps(tag), json.dumps([tag, None]), MODEL_ID, genre if p > 0.5 else None, p,
+            to_json(tag), to_json([tag, None]), MODEL_ID, genre if p > 0.5 else None, p,
             decided[i % 500], 180.0 + i % 200, 30.0, 12,
             "tagged" if p > 0.5 else "uncertain", "sounds like it", "key",
             10**18 + i, 10**18, 10**18 + i, run_id,

@@ -152,15 +152,6 @@ def test_sureness_counts_what_would_be_written(store: Store) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("stored", "lead"),
-    [('{"a":0.7,"b":0.2,"c":0.1}', 0.5), ('{"a":0.7,"b":0.3}', 0.4), ('{"a":1.0}', 1.0), ("{}", 0.0),
-     ('{"R, B":0.6,"b":0.4}', 0.2), ('{"a":1e-05,"b":0.0}', 1e-05)],
-)  # fmt: skip
-def test_lead(stored: str, lead: float) -> None:
-    assert queries.lead(stored) == pytest.approx(lead)
-
-
 def test_a_review_begins_with_what_teaches_most(tmp_path: Path) -> None:
     def made(name: str, genre: str | None, sure: float, *tags: str) -> Made:
         return Made(f"/music/{name}.mp3".encode(), genre, sure, in_file=tags)

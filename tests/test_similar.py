@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tagger.review import worklist
-from tagger.similar import load_embeddings, nearest
+from tagger.similar import load_embeddings, nearest, nearest_in
 from tagger.store import Store
 from tests import media
 from tests.collections_made import GENRES, MODEL_ID, make_database, make_large_database, some_tracks
@@ -47,6 +47,30 @@ def test_the_nearest_are_those_of_a_plain_search(n: int, k: int, seed: int) -> N
         near = nearest(found, raw[0], but=1, k=k)
         assert [cosine[i - 1] for i, _ in near] == pytest.approx([s for _, s in near], abs=1e-4)
         assert [s for _, s in near] == pytest.approx([c for _, c in expected[:k]], abs=1e-4)
+        streamed, n_skipped = nearest_in(store, "m@1", raw[0], but=1, k=k)
+        assert n_skipped == 0
+        assert [s for _, s in streamed] == pytest.approx([s for _, s in near], abs=1e-4)
+        assert [cosine[i - 1] for i, _ in streamed] == pytest.approx([s for _, s in streamed], abs=1e-4)
+
+
+def test_of_a_large_library_the_mean_is_drawn_and_little_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = np.random.default_rng(3).normal(0.5, 1, (4_000, 5)).astype(np.float32)
+    with Store.open(None) as store:
+        _fill(store, raw)
+        store._conn.execute("UPDATE tracks SET missing_since_ns = 1 WHERE id = 7")
+        store._conn.execute("UPDATE analyses SET embedding = zeroblob(8) WHERE track_id IN (11, 12)")
+        exact, n_skipped = nearest_in(store, "m@1", raw[0], but=1, k=5)
+        assert n_skipped == 2
+        monkeypatch.setattr("tagger.similar.MEAN_OF", 1_000)
+        monkeypatch.setattr("tagger.store.reading._AT_A_TIME", 300)
+        drawn, n_skipped = nearest_in(store, "m@1", raw[0], but=1, k=5)
+        assert n_skipped == 2
+        assert len({i for i, _ in exact} & {i for i, _ in drawn}) >= 4
+        assert [s for _, s in drawn] == pytest.approx([s for _, s in exact], abs=0.02)
+        assert [i for i, _ in nearest_in(store, "m@1", raw[0], but=1, among=[3, 7, 11])[0]] in ([], [3])
+        like = raw[6] * 2 - raw.mean(axis=0)
+        assert 7 not in dict(nearest_in(store, "m@1", like, but=None, k=5)[0])
+        assert nearest_in(store, "other@1", raw[0], but=None) == ([], 0)
 
 
 def _fill(store: Store, raw: np.ndarray) -> None:  # type: ignore[type-arg]

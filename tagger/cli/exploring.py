@@ -111,7 +111,7 @@ def similar(
              tagger similar song.mp3 --tempo 120-130
     """
     from tagger.export import playlist_lines, write_file
-    from tagger.similar import load_embeddings, nearest
+    from tagger.similar import nearest_in
     from tagger.store import TrackFilter
 
     if m3u8 is not None and not m3u8.lower().endswith((b".m3u8", b".m3u")):
@@ -120,7 +120,6 @@ def similar(
     left_out: list[bytes] = []
     with open_for_reading(settings) as store:
         own, model_id, embedding = _sound_of(store, os.path.realpath(file), settings)
-        others = load_embeddings(store, model_id, n_dims=len(embedding))
         # The same recording under another name is no other track.
         n_copies = 0
         if own is not None and own.digest is not None:
@@ -129,15 +128,16 @@ def similar(
         if tempo is not None:
             among = store.track_ids(TrackFilter(min_tempo=tempo[0], max_tempo=tempo[1]))
         but = None if own is None else own.id
-        near = dict(nearest(others, embedding, but=but, k=number + n_copies, among=among))
+        found, n_skipped = nearest_in(store, model_id, embedding, but=but, k=number + n_copies, among=among)
+        near = dict(found)
         rows = [row for row in store.tracks_of(list(near)) if own is None or row.digest != own.digest][
             :number
         ]
         if m3u8 is not None:
             write_file(m3u8, playlist_lines(rows, left_out=left_out.append))
-    if others.n_skipped:
+    if n_skipped:
         why = "heard by another version of the program, so they cannot be compared"
-        click.echo(f"{tracks(others.n_skipped)} left out: {why}.", err=True)
+        click.echo(f"{tracks(n_skipped)} left out: {why}.", err=True)
     if as_json:
         for row in rows:
             line = {"path": os.fsdecode(row.path), "similarity": round(near[row.id], 4), "genre": row.genre,

@@ -96,5 +96,6 @@ def selected(store: Store, asked: Mapping[str, Any]) -> Iterator[TrackRow]:
             folder=folder,
             missing=asked["missing"],
         )
-        ids.update(dict.fromkeys(store.track_ids(which, order=asked["sort"])))
+        found = store.track_ids(which, order=asked["sort"], limit=asked["limit"])
+        ids.update(dict.fromkeys(found))
     return store.tracks_of(list(ids)[: asked["limit"]])

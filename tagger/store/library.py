@@ -28,17 +28,18 @@ Order = Literal[
     "-updated", "id",
 ]  # fmt: skip
 
+# Ties as the indexes of `tagger.store.tables` have them: ids mostly come in the order of paths.
 _ORDERS: Mapping[str, str] = {
     "path": "path",
-    "artist": "artist COLLATE NOCASE, album COLLATE NOCASE, path",
+    "artist": "artist COLLATE NOCASE, album COLLATE NOCASE, id",
     "album": "album COLLATE NOCASE, path",
-    "title": "title COLLATE NOCASE, path",
-    "genre": "genre, path",
-    "confidence": "confidence, path",
-    "-confidence": "confidence DESC, path",
-    "tempo": "tempo_bpm NULLS LAST, path",
-    "-tempo": "tempo_bpm DESC NULLS LAST, path",
-    "duration": "duration_s, path",
+    "title": "title COLLATE NOCASE, id",
+    "genre": "genre, confidence, id",
+    "confidence": "confidence, id",
+    "-confidence": "confidence DESC, id DESC",
+    "tempo": "tempo_bpm NULLS LAST, id",
+    "-tempo": "tempo_bpm DESC, id DESC",
+    "duration": "duration_s, id",
     "-updated": "updated_ns DESC, id DESC",
     "id": "id",
 }
@@ -124,10 +125,15 @@ class Library(Reading):
         )
         return [rows.track_row(row) for row in found]
 
-    def track_ids(self, which: Condition = EVERYTHING, *, order: Order = "path") -> list[int]:
+    def track_ids(
+        self, which: Condition = EVERYTHING, *, order: Order = "path", limit: int | None = None
+    ) -> list[int]:
         """Ids of the tracks that `list_tracks` has, in its order: of a large library, too."""
         where, params = which.where()
-        found = self._all(f"SELECT id FROM tracks WHERE {where} ORDER BY {_ORDERS[order]}", params)
+        found = self._all(
+            f"SELECT id FROM tracks WHERE {where} ORDER BY {_ORDERS[order]} LIMIT ?",
+            (*params, -1 if limit is None else limit),
+        )
         return [row[0] for row in found]
 
     def tracks_of(self, ids: Sequence[int]) -> Iterator[TrackRow]:
@@ -172,7 +178,7 @@ class Library(Reading):
         Read from the index of paths alone, in whose order they are.
         """
         unseen, n_all = [], 0
-        for some in self._some("SELECT id FROM tracks WHERE path >= ? AND path < ?", below(folder)):
+        for some in self.in_parts("SELECT id FROM tracks WHERE path >= ? AND path < ?", below(folder)):
             n_all += len(some)
             unseen += [track_id for (track_id,) in some if track_id not in seen_ids]
         return unseen, n_all
@@ -261,20 +267,21 @@ class Library(Reading):
         """The library in figures; `n_stale` counts tracks analysed with another model than `model_id`."""
 
         def counts(column: str) -> dict[str, int]:
-            return dict(
-                self._all(
-                    f"SELECT coalesce({column}, ''), count(*) AS n FROM tracks "
-                    f"WHERE missing_since_ns IS NULL GROUP BY {column} ORDER BY n DESC, 1"
-                )
-            )
+            sql = f"SELECT {column}, sum(n) AS n FROM tallies WHERE NOT gone GROUP BY 1 ORDER BY n DESC, 1"
+            return dict(self._all(sql))
 
-        by_status, by_genre, by_model = counts("status"), counts("genre"), counts("model_id")
+        by_status, by_genre = counts("status"), counts("genre")
         by_genre.pop("", None)
-        by_model.pop("", None)
+        by_model = dict(
+            self._all(
+                "SELECT model_id, count(*) AS n FROM tracks WHERE missing_since_ns IS NULL "
+                "AND model_id IS NOT NULL GROUP BY 1 ORDER BY n DESC, 1"
+            )
+        )
         last = self.runs(1)
         return Summary(
             n_tracks=sum(by_status.values()),
-            n_missing=self._one("SELECT count(*) FROM tracks WHERE missing_since_ns IS NOT NULL")[0],
+            n_missing=self._one("SELECT coalesce(sum(n), 0) FROM tallies WHERE gone")[0],
             n_stale=0 if model_id is None else sum(n for model, n in by_model.items() if model != model_id),
             by_status=by_status,
             by_genre=by_genre,

@@ -29,7 +29,7 @@ class Reading:
         except sqlite3.DatabaseError as error:
             raise explain(error, self._name) from error
 
-    def _some(self, sql: str, params: Sequence[object] = ()) -> Iterator[list[Any]]:
+    def in_parts(self, sql: str, params: Sequence[object] = ()) -> Iterator[list[Any]]:
         """Rows by the thousand, for more of them than memory should hold; write nothing meanwhile."""
         try:
             cursor = self._conn.execute(sql, params)

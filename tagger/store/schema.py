@@ -21,7 +21,18 @@ _HEADER_BYTES = 100
 _MAGIC = b"SQLite format 3\x00"
 
 REQUIRED = frozenset(
-    {"runs", "tracks", "analyses", "outcomes", "edits", "labels", "tracks_fts", "maps", "map_points"}
+    {
+        "runs",
+        "tracks",
+        "analyses",
+        "outcomes",
+        "edits",
+        "labels",
+        "tracks_fts",
+        "maps",
+        "map_points",
+        "tallies",
+    }
 )
 
 

@@ -22,6 +22,7 @@ from tagger.store.rows import (
     RunKind,
     RunState,
 )
+from tagger.store.tallies import COUNT_AGAIN
 from tagger.tracks import Outcome, Status, display
 
 
@@ -244,6 +245,11 @@ class Store(Catalogue):
             f"a row of {row[0]} refers to a row of {row[2]} that is gone"
             for row in self._all("PRAGMA foreign_key_check")
         ]
+        kept = "SELECT gone, genre, status, year, step, tagged, n, ms FROM tallies"
+        for one, other in ((kept, COUNT_AGAIN), (COUNT_AGAIN, kept)):
+            if self._one(f"SELECT 1 FROM ({one} EXCEPT {other}) LIMIT 1"):
+                problems.append("the counts of tracks do not match the tracks")
+                break
         if not self.read_only:  # the search index is examined by a command that counts as writing
             try:
                 self._conn.execute("INSERT INTO tracks_fts (tracks_fts, rank) VALUES ('integrity-check', 1)")

@@ -6,6 +6,8 @@ what the tables hold as JSON, bytes and nanoseconds. The program does not use th
 
 from __future__ import annotations
 
+from tagger.store.tallies import FILL, TALLIES
+
 _MAPS: tuple[str, ...] = (
     """CREATE TABLE maps (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -56,11 +58,35 @@ SETTLED = (
 )
 """Tracks to which a run comes back only when file or settings have changed; in the words of the index."""
 
+THERE = "missing_since_ns IS NULL"
+
+_OTHERS = "substr(probabilities, instr(probabilities, ',\"'))"
+_FIRST, _SECOND = (
+    f"CAST(substr({text}, instr({text}, '\":') + 2) AS REAL)" for text in ("probabilities", _OTHERS)
+)
+LEAD = f"({_FIRST} - {_SECOND})"
+"""Lead of the first of the stored probabilities, which stand in order, over the second."""
+LESSON = f"max(1 - {LEAD}, {_FIRST})"
+"""How much a word on a track would teach of which the file says something else than the model."""
+
+_HEARD = f"{THERE} AND model_id IS NOT NULL AND abstain = ''"
+UNSURE = f"{_HEARD} AND genre IS NULL"
+SURE = f"{_HEARD} AND genre IS NOT NULL AND file_genres <> '[]'"
+"""Tracks with a genre by the model and, perhaps another, in the file."""
+
 _FOR_MANY: tuple[str, ...] = (
     # A night with nothing to do asks this index alone (`tagger.store.recognition`), and reads no row.
     f"CREATE INDEX tracks_settled ON tracks (path, size_bytes, mtime_ns, settings_key) WHERE {SETTLED}",
     # Few are missing, mostly none: a question after them reads nothing else.
     "CREATE INDEX tracks_missing ON tracks (path) WHERE missing_since_ns IS NOT NULL",
+    # A page of a list is read along one of these, in its order.
+    f"CREATE INDEX tracks_by_artist ON tracks (artist COLLATE NOCASE, album COLLATE NOCASE) WHERE {THERE}",
+    f"CREATE INDEX tracks_by_title ON tracks (title COLLATE NOCASE) WHERE {THERE}",
+    f"CREATE INDEX tracks_by_sureness ON tracks (confidence) WHERE {THERE}",
+    f"CREATE INDEX tracks_by_length ON tracks (duration_s) WHERE {THERE}",
+    # What a person should hear next (`tagger.review`): the least sure, and by what the file says otherwise.
+    f"CREATE INDEX tracks_unsure ON tracks ({LEAD}) WHERE {UNSURE}",
+    f"CREATE INDEX tracks_sure ON tracks (file_genres, genre, {LESSON} DESC) WHERE {SURE}",
 )
 """What keeps questions to a million tracks short."""
 
@@ -202,6 +228,7 @@ TABLES: tuple[str, ...] = (
         VALUES (new.id, new.title, new.artist, new.album, new.display);
     END""",
     *_MAPS,
+    *TALLIES,
 )
 """The current schema but for the views, one statement each."""
 
@@ -212,6 +239,8 @@ _VERSION_3: tuple[str, ...] = (
     "ALTER TABLE tracks ADD COLUMN loudness_range_lu REAL",
     *_BY_TEMPO,
     *_FOR_MANY,
+    *TALLIES,
+    FILL,
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_MAPS, _VERSION_3)

@@ -117,11 +117,21 @@ def million_rows(folder: Path, rounds: int) -> list[Row]:
         ("ls", "--limit", 50, "--text", "title 7"),
         ("errors",),
         ("runs",),
+        ("review",),
+        ("similar", _a_path(database)),
     ):
         took = min(timed(tagger(*arguments), folder).wall_s for _ in range(rounds))
-        rows.append(_row("tagger " + " ".join(map(str, arguments)), took))
+        name = "similar FILE" if arguments[0] == "similar" else " ".join(map(str, arguments))
+        rows.append(_row(f"tagger {name}", took))
     rows += [_row(f"dashboard: {name}", _seconds(ask, rounds)) for name, ask in questions(database).items()]
     return rows
+
+
+def _a_path(database: Path) -> str:
+    with sqlite3.connect(database) as conn:
+        (path,) = conn.execute("SELECT display FROM tracks WHERE id = 7").fetchone()
+    conn.close()
+    return str(path)
 
 
 def _row(what: str, took_s: float) -> Row:
@@ -141,20 +151,26 @@ def questions(database: Path) -> dict[str, Callable[[], object]]:
     """What the pages of the dashboard ask, each by its name."""
     from dashboards import queries
     from dashboards.filters import LibraryFilter, prepare
+    from tagger import review
     from tagger.store import Store
 
     store = prepare(Store.open(database, read_only=True))
     every = LibraryFilter()
+    first = min(queries.folders(store), key=len) + "/jazz"
     asked: dict[str, Callable[[], object]] = {
         "count": lambda: queries.count(store, every),
         "overview": lambda: queries.overview(store, every),
         "overview of a genre": lambda: queries.overview(store, LibraryFilter(genre="jazz")),
+        "overview of a folder": lambda: queries.overview(store, LibraryFilter(folder=first)),
+        "overview of a search": lambda: queries.overview(store, LibraryFilter(text="title 7")),
         "folders": lambda: queries.folders(store),
         "years": lambda: queries.years(store),
         "labels": lambda: queries.labels(store),
         "sureness": lambda: queries.sureness(store, MODEL_ID),
         "runs": lambda: queries.runs(store),
         "failed": lambda: queries.n_failed(store),
+        "review": lambda: review.worklist(store),
+        "review, how many": lambda: review.counts(store),
         "search": lambda: queries.tracks(store, LibraryFilter(text="title 7")),
     }
     for order in queries.ORDERS:
