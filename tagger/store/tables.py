@@ -60,10 +60,9 @@ SETTLED = (
 
 THERE = "missing_since_ns IS NULL"
 
-_OTHERS = "substr(probabilities, instr(probabilities, ',\"'))"
-_FIRST, _SECOND = (
-    f"CAST(substr({text}, instr({text}, '\":') + 2) AS REAL)" for text in ("probabilities", _OTHERS)
-)
+_ALL = "(probabilities || ',\"\":0')"  # where there is no second, it is 0
+_OTHERS = f"substr({_ALL}, instr({_ALL}, ',\"'))"
+_FIRST, _SECOND = (f"CAST(substr({text}, instr({text}, '\":') + 2) AS REAL)" for text in (_ALL, _OTHERS))
 LEAD = f"({_FIRST} - {_SECOND})"
 """Lead of the first of the stored probabilities, which stand in order, over the second."""
 LESSON = f"max(1 - {LEAD}, {_FIRST})"
