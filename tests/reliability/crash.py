@@ -53,6 +53,9 @@ SMALL = (
 )
 
 
+OWN = "TAGGER_"
+
+
 @dataclass(frozen=True, slots=True)
 class KillReport:
     """What was left of a library after its program was killed again and again, and then left to finish."""
@@ -64,7 +67,7 @@ class KillReport:
     n_lost: int
     """Files that are gone, or whose other tags have changed."""
     n_untagged: int
-    """Files without the genre that the last run said it wrote."""
+    """Files without the genre that the last run wrote, or without just the extra field that goes with it."""
     n_strays: int
     """Files nobody put there."""
     integrity: str
@@ -102,13 +105,21 @@ def make_mixed_library(folder: Path, *, n_small: int, large: Sequence[str] = tup
 
 
 def other_tags(path: Path) -> object:
-    """All that mutagen reads of a file's tags but for the genre."""
+    """All that mutagen reads of a file's tags but for the genre and the program's own fields."""
     tags = mutagen_file(path).tags
     if tags is None:  # mutagen knows no RIFF INFO list; `audio_digest` and the decoder see that file
         return []
     items = tags.items() if hasattr(tags, "items") else tags
     genre = ("TCON", "GENRE", "\xa9GEN", "WM/GENRE")
-    return sorted((key, str(value)) for key, value in items if key.upper() not in genre)
+    return sorted(
+        (key, str(value)) for key, value in items if key.upper() not in genre and OWN not in key.upper()
+    )
+
+
+def own_fields(path: Path) -> set[str]:
+    """Names of the program's own fields in a file."""
+    tags = mutagen_file(path).tags or {}
+    return {key.upper().rpartition(":")[2] for key in tags.keys() if OWN in key.upper()}  # noqa: SIM118
 
 
 def kill_campaign(
@@ -117,16 +128,17 @@ def kill_campaign(
     """Kill the program's whole process group at random moments while it tags, then let it finish.
 
     Most kills hit runs that do nothing but write: the stored analyses are written under two sets of names in
-    turn, so that every file must be written again each time.
+    turn, so that every file must be written again each time. With the names the extra fields change.
     """
     random_ = random.Random(seed)
     music, env = work / "music", environment(work)
     make_mixed_library(music, n_small=n_small, large=large)
     names = {}
-    for config in "ab":
+    for config, extras in (("a", '["version"]'), ("b", '["confidence", "model"]')):
         names[config] = work / f"{config}.toml"
         names[config].write_text(
-            "[genres]\n" + "".join(f'{label} = "{config} {label}"\n' for label in _labels(env))
+            f"extra_tags = {extras}\n[genres]\n"
+            + "".join(f'{label} = "{config} {label}"\n' for label in _labels(env))
         )
     files = sorted(music.iterdir())
     before = {
@@ -153,7 +165,8 @@ def kill_campaign(
         for path in files
         if path.exists() and (decoded_digest(path), audio_digest(os.fsencode(path))) != before[path][:2]
     ]
-    untagged = [path for path in files if path.exists() and not _genre(path).startswith("a ")]
+    written = {path: (_genre(path)[:2], own_fields(path)) for path in files if path.exists()}
+    untagged = [path for path, found in written.items() if found != ("a ", {"TAGGER_VERSION"})]
     database = Path(env["TAGGER_DB"])
     with contextlib.closing(sqlite3.connect(database)) as conn:
         (integrity,) = conn.execute("PRAGMA integrity_check").fetchone()
