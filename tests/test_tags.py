@@ -509,10 +509,13 @@ GENRES = st.lists(NAMES, max_size=4).map(tuple)
 
 
 @settings(max_examples=120, deadline=None)
-@given(first=GENRES, second=GENRES, version=st.sampled_from([3, 4]), unsynchronised=st.booleans())
+@given(
+    first=GENRES, second=GENRES, model=NAMES, version=st.sampled_from([3, 4]), unsynchronised=st.booleans()
+)
 def test_any_names_come_back_from_id3(
-    first: tuple[str, ...], second: tuple[str, ...], version: int, unsynchronised: bool
+    first: tuple[str, ...], second: tuple[str, ...], model: str, version: int, unsynchronised: bool
 ) -> None:
+    there, gone = ((ExtraChange(ExtraTag.MODEL, *texts),) for texts in (((), (model,)), ((model,), ())))
     tag = rich_tag(version, [], unknown=False)
     if unsynchronised and version == 3:
         body = re.sub(rb"\xff(?=[\xe0-\xff\0])", b"\xff\0", tag[10:])
@@ -523,6 +526,11 @@ def test_any_names_come_back_from_id3(
         assert [text for frame in found.getall("TCON") for text in frame.text] == list(values)
         again = set_genre(changed, ())
         assert again == tag
+        with_model = set_genre(tag, values, there)
+        found = m.ID3(io.BytesIO(with_model), translate=False, load_v1=False)
+        assert found["TXXX:TAGGER_MODEL"].text[0] == model
+        assert set_genre(with_model, values, gone) == changed
+        assert set_genre(with_model, (), gone) == tag
         tag = changed if not unsynchronised else tag
         if tag is changed:
             tag = again
@@ -619,14 +627,19 @@ def test_R10_vorbis_values_that_are_not_utf8_keep_their_bytes() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(first=GENRES, second=GENRES)
-def test_any_names_come_back_from_vorbis_ape_and_mp4(first: tuple[str, ...], second: tuple[str, ...]) -> None:
+@given(first=GENRES, second=GENRES, model=NAMES)
+def test_any_names_come_back_from_vorbis_ape_and_mp4(
+    first: tuple[str, ...], second: tuple[str, ...], model: str
+) -> None:
+    there, gone = ((ExtraChange(ExtraTag.MODEL, *texts),) for texts in (((), (model,)), ((model,), ())))
     comment = set_vorbis_genre(set_vorbis_genre(new_vorbis_comment(["x"]), first), second)
     assert comment == new_vorbis_comment(second)
     ilst = set_mp4_genre(
         set_mp4_genre(box(b"\xa9nam", box(b"data", bytes(8) + b"n")), first, 3), second, None
     )
     assert mp4_genre(ilst) == (second, None)
+    assert set_vorbis_genre(set_vorbis_genre(comment, first, there), second, gone) == comment
+    assert set_mp4_genre(set_mp4_genre(ilst, second, None, there), second, None, gone) == ilst
     tag = APEv2()
     tag["Title"], tag["Track"] = "T", "1"
     data = io.BytesIO()
@@ -634,6 +647,9 @@ def test_any_names_come_back_from_vorbis_ape_and_mp4(first: tuple[str, ...], sec
     changed = io.BytesIO(set_ape_genre(set_ape_genre(data.getvalue(), first), second))
     assert list(APEv2(changed).get("Genre", [])) == list(second)
     assert set_ape_genre(changed.getvalue(), ()) == data.getvalue()
+    with_model = set_ape_genre(data.getvalue(), first, there)
+    assert list(APEv2(io.BytesIO(with_model))["TAGGER_MODEL"]) == [model]
+    assert set_ape_genre(with_model, (), gone) == data.getvalue()
 
 
 def test_R10_flac_seektable_cuesheet_application_padding(make: Callable[..., Path]) -> None:
