@@ -220,9 +220,11 @@ def _connect(address: str) -> Any:
 
 
 def said(error: BaseException) -> str:
-    """An exception in one line."""
-    text = " ".join(str(error.__cause__ or error).split())
-    return f"{type(error.__cause__ or error).__name__}: {text[:200]}" if text else type(error).__name__
+    """An exception in one line; what caused it says more, where it says anything."""
+    for one in (error.__cause__, error):
+        if one is not None and str(one):
+            return f"{type(one).__name__}: {' '.join(str(one).split())[:200]}"
+    return type(error).__name__
 
 
 def _within(seconds: float, step: Callable[[], object]) -> None:

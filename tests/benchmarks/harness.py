@@ -12,6 +12,7 @@ import os
 import pkgutil
 import platform
 import resource
+import sqlite3  # noqa: F401  # before TensorFlow, which brings another that knows no full-text search
 import statistics
 import subprocess
 import sys
