@@ -18,7 +18,7 @@ from tagger.files import read_at
 from tagger.formats.containers import Chunk, Layout, boxes, chunk_offsets, find_boxes
 from tagger.formats.fields import fill_places
 from tagger.formats.id3 import UnsafeError
-from tagger.formats.names import MP4_MEAN, MP4_NAMES, tag_called
+from tagger.formats.names import MP4_MEAN, MP4_NAMES, MP4_TAGS, tag_called
 from tagger.formats.splice import Patch, no_id3v1, read_extent
 from tagger.tracks import ExtraChange, ExtraTag, GenreState
 
@@ -101,7 +101,7 @@ def _extra_of(item: bytes) -> ExtraTag | None:
         mean, name = (inner[12:] for inner in split_boxes(item[8:])[:2])
     except ValueError:  # fewer than these two, or damaged: nothing of ours
         return None
-    return tag_called(f"----:{mean.decode('latin-1')}:{name.decode('latin-1')}", MP4_NAMES)
+    return tag_called(f"----:{mean.decode('latin-1')}:{name.decode('latin-1')}", MP4_TAGS)
 
 
 def _extra_box(extra: ExtraChange, former: bytes) -> list[bytes]:

@@ -31,6 +31,14 @@ MP4_NAMES = {tag: f"----:{MP4_MEAN}:{name}" for tag, name in _OWN.items()} | {Ex
 ASF_NAMES = _OWN | {ExtraTag.TEMPO: "WM/BeatsPerMinute"}
 
 
-def tag_called(name: str, names: dict[ExtraTag, str]) -> ExtraTag | None:
+def _tags(names: dict[ExtraTag, str]) -> dict[str, ExtraTag]:
+    return {name.casefold(): tag for tag, name in names.items()}
+
+
+ID3_TAGS, PLAIN_TAGS, MP4_TAGS, ASF_TAGS = map(_tags, (ID3_NAMES, PLAIN_NAMES, MP4_NAMES, ASF_NAMES))
+"""For `tag_called`."""
+
+
+def tag_called(name: str, tags: dict[str, ExtraTag]) -> ExtraTag | None:
     """The extra field of this name, in any case of the letters, if it is one."""
-    return next((tag for tag, own in names.items() if own.casefold() == name.casefold()), None)
+    return tags.get(name.casefold())

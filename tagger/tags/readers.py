@@ -25,7 +25,7 @@ from tagger.formats import splice
 from tagger.formats.containers import Extent, Layout, iff_chunks
 from tagger.formats.id3 import refuse_bombs
 from tagger.formats.mp4 import GNRE, mp4_genre, mp4_ilst
-from tagger.formats.names import ASF_NAMES, ID3_NAMES, MP4_NAMES, PLAIN_NAMES, tag_called
+from tagger.formats.names import ASF_NAMES, ASF_TAGS, ID3_TAGS, MP4_TAGS, PLAIN_TAGS, tag_called
 from tagger.formats.reading import Found, Window, cleaned, decoded, grouped
 from tagger.tags.states import readable
 from tagger.tracks import ONLY_ID3V1, ExtraTag
@@ -46,11 +46,11 @@ def _id3_tag(file: BinaryIO, extent: Extent | None, found: Found) -> None:
     texts = {key: frame.text for key, frame in tag.items() if key[0] == "T" and hasattr(frame, "text")}
     found.fill_from(texts, title="TIT2", artist="TPE1 TPE2", album="TALB", date="TDRC TYER TDRL TDOR")
     for key, frame in tag.items():
-        if extra := tag_called(key, ID3_NAMES):
+        if extra := tag_called(key, ID3_TAGS):
             found.extra(extra, _without_last_nul(frame.text))
     if any(frame.startswith((b"TBPM", b"TBP")) for frame in tag.unknown_frames):
         found.extras[ExtraTag.TEMPO] = None
-    others = [frame for key, frame in tag.items() if key != "TCON" and not tag_called(key, ID3_NAMES)]
+    others = [frame for key, frame in tag.items() if key != "TCON" and not tag_called(key, ID3_TAGS)]
     if others or tag.unknown_frames:  # a tag with nothing but the genre (and extra fields) comes and goes
         found.others += [tag.version, tag.f_unsynch, others, tag.unknown_frames]
 
@@ -113,7 +113,7 @@ def _vorbis(kind: Callable[[io.RawIOBase], Any]) -> Callable[[BinaryIO, Layout],
         found.genres = cleaned(found.values)
         others = []
         for key, value in pairs:
-            if extra := tag_called(key, PLAIN_NAMES):
+            if extra := tag_called(key, PLAIN_TAGS):
                 found.extra(extra, [value])
             elif key.upper() != "GENRE":
                 others.append((key, value))
@@ -150,7 +150,7 @@ def _ape_tag(file: BinaryIO, extent: Extent, found: Found, *, beside: bool = Fal
     lists = {key.lower(): list(value) for key, value in tag.items() if value.kind == 0}
     found.fill_from(lists, title="title", artist="artist", album="album", date="year date")
     for key, value in tag.items():
-        extra = tag_called(key, PLAIN_NAMES)
+        extra = tag_called(key, PLAIN_TAGS)
         if beside and extra is ExtraTag.TEMPO:
             found.extras.setdefault(extra, None)
         elif extra and not beside:
@@ -176,7 +176,7 @@ def mp4(file: BinaryIO, where: Layout) -> Found:
         found.values, found.genres = numbers + names, cleaned(names) or readable(numbers)
     others = []
     for key, value in tags.items():
-        extra = tag_called(key, MP4_NAMES)
+        extra = tag_called(key, MP4_TAGS)
         values = [] if extra is None else _mp4_texts(value)
         if extra is not None and values is not None:
             found.extra(extra, values)
@@ -184,7 +184,7 @@ def mp4(file: BinaryIO, where: Layout) -> Found:
             others.append((key, value))
             found.extras |= {} if extra is None else {extra: None}
     failed = getattr(tags, "_failed_atoms", {})
-    found.extras |= {extra: None for key in failed if (extra := tag_called(key, MP4_NAMES))}
+    found.extras |= {extra: None for key in failed if (extra := tag_called(key, MP4_TAGS))}
     found.others = [others, failed]
     return found
 
@@ -204,7 +204,7 @@ def asf(file: BinaryIO, where: Layout) -> Found:
     found.fill_from(lists, title="title", artist="author", album="wm/albumtitle", date="wm/year date")
     others = []
     for key, value in pairs:
-        extra = tag_called(key, ASF_NAMES)
+        extra = tag_called(key, ASF_TAGS)
         if extra and key == ASF_NAMES[extra] and isinstance(value.value, str):
             found.extra(extra, [value.value])
         elif key != "WM/Genre":
