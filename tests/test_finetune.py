@@ -33,11 +33,14 @@ from tests.conftest import Tagger
 from tests.heads_made import base, collection, sounds
 from tests.inprocess import Here, here
 from training import tune as tuning_core
+from training.batches import targets
 from training.collection import LEAST_TRACKS, Manifest, Pupil, choose, load, read_manifest
 from training.dataset import Clips, DatasetError
 from training.export import NETWORK_FILE, save_network, to_litert, write_bundle
 from training.network import NetworkConfig, build
+from training.probe import PENALTY, fit_layer, with_fitted_layer
 from training.recipe import Recipe, SourceConfig
+from training.train import predict_logits
 from training.tune import OWN, REHEARSAL, n_steps, start_network, tune
 
 __all__ = ["here"]
@@ -152,6 +155,38 @@ def test_of_rehearsal_the_network_is_to_say_what_the_bundle_says(
     e = np.exp(logits)
     said = (e / e.sum(axis=1, keepdims=True)).mean(axis=0)
     np.testing.assert_allclose(wanted[row, :2], said, atol=0.01)
+
+
+def test_the_last_layer_is_fitted_and_nothing_else_is_touched(
+    tiny: tuple[Path, ModelCard, keras.Model],
+) -> None:
+    folder, card, _ = tiny
+    clips = clips_of_three()
+    start, config = start_network(folder, card, 1)
+    recipe = tuning_core.recipe_for(card, config, clips, "t", "0", None)
+    fitted = with_fitted_layer(start, recipe, clips, targets(clips, recipe))
+    for now, before in zip(fitted.layers, start.layers, strict=True):
+        same = all(np.array_equal(a, b) for a, b in zip(now.get_weights(), before.get_weights(), strict=True))
+        assert same == (now.name != "logits")
+    right = [
+        x.mean(axis=0).argmax() == g for x, g in zip(predict_logits(fitted, clips), clips.genre, strict=True)
+    ]
+    assert np.mean(right) > 0.9
+
+
+def test_a_fitted_layer_is_where_its_loss_is_least() -> None:
+    """Two blobs of unequal size: no gradient is left, and the small one is not lost."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [90, 10])
+    x = rng.normal(0, 1, (100, 3)) + y[:, None]
+    wanted = np.eye(2)[y]
+    weight = np.where(y == 0, 0.5 / 90, 0.5 / 10)
+    kernel, bias = fit_layer(x, wanted, weight)
+    logits = x @ kernel + bias
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(weight @ (p - wanted), 0, atol=1e-4)
+    np.testing.assert_allclose(x.T @ ((p - wanted) * weight[:, None]) + 2 * PENALTY * kernel, 0, atol=1e-4)
+    assert (p[y == 1].argmax(axis=1) == 1).mean() > 0.6
 
 
 def test_the_number_of_steps_goes_with_the_labels() -> None:

@@ -1,8 +1,9 @@
 """A shipped network learns on from a person's own tracks: `tagger finetune`.
 
-The network starts from the weights of a bundle, and its last layer gets the new genres as well. It learns
-from the labelled tracks and, so that it keeps what it knows, from others of the collection on which the
-bundle itself was sure: of these it is to say what that says (Li & Hoiem 2016, "Learning without forgetting").
+The network starts from the weights of a bundle. Its last layer is fitted to all genres, old and new, before
+the rest is let loose (Kumar et al. 2022, "Fine-tuning can distort pretrained features"). It learns from the
+labelled tracks and, so that it keeps what it knows, from others of the collection on which the bundle
+itself was sure: of these it is to say what that says (Li & Hoiem 2016, "Learning without forgetting").
 Every figure, the temperature and the threshold come from networks that had not met a track's artist.
 """
 
@@ -27,6 +28,7 @@ from training.dataset import Clips, DatasetError
 from training.evaluate import HeardTracks, by_track, fit_temperature, softmax, track_probabilities
 from training.export import NETWORK_FILE
 from training.network import NetworkConfig, build
+from training.probe import with_fitted_layer
 from training.recipe import Recipe, SourceConfig, TrainConfig
 from training.train import predict_logits, train
 
@@ -36,7 +38,7 @@ REHEARSAL_SHARE = 0.4
 PASSES = 8
 """How often a chunk is learnt from, on average."""
 LEAST_STEPS, MOST_STEPS = 300, 3000
-LEARNING_RATE = 5e-4
+LEARNING_RATE = 1e-3
 CHUNKS_A_CLIP = 13
 
 Say = Callable[[str], None]
@@ -173,9 +175,8 @@ def tune(
     temperature = fit_temperature(own)
     rehearsed = _together([part.take(part.source == REHEARSAL) for part in parts])
     say(f"and {recipe.train.steps} steps with everything")
-    done = train(
-        clips, {}, recipe, seed=0, folder=folder / "all", init=start, soft=wanted, say=say
-    ).network  # fmt: skip
+    fitted = with_fitted_layer(start, recipe, clips, wanted)
+    done = train(clips, {}, recipe, seed=0, folder=folder / "all", init=fitted, soft=wanted, say=say).network
     return Tuned(
         done,
         temperature,
@@ -214,9 +215,9 @@ def _heard_without(
     rest = clips.take(~learnt)
     if path.exists():
         return by_track(rest, np.load(path, allow_pickle=False))
-    done = train(
-        clips.take(learnt), {}, recipe, seed=seed, folder=folder, init=start, soft=wanted[learnt], say=say
-    )
+    some, soft = clips.take(learnt), wanted[learnt]
+    fitted = with_fitted_layer(start, recipe, some, soft)
+    done = train(some, {}, recipe, seed=seed, folder=folder, init=fitted, soft=soft, say=say)
     logits = predict_logits(done.network, rest)
     np.save(path, logits)
     (folder / "checkpoint.npz").unlink(missing_ok=True)
