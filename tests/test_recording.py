@@ -43,7 +43,7 @@ def test_the_script_makes_a_recording_of_a_session_that_really_ran(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     text = text_of(made)
-    assert "5 tracks found" in text and "unchanged" in text and "What eleven@1 heard" in text
+    assert "5 tracks found" in text and "unchanged" in text and "heard (as the database remembers)" in text
     assert "tmp" not in text and "Traceback" not in text
     assert "script" not in made.read_text() and "href" not in made.read_text()
 
