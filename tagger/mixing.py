@@ -7,6 +7,7 @@ them are mixed at once; whatever else there is goes through the filter graph sti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -39,7 +40,8 @@ class Mixer:
     Attributes
     ----------
     power, mixed_power : float
-        Sum of the squares of all channels so far, and of their mix; both 0 where the filter graph mixed.
+        Sum of the squares of all channels so far, and of their mix, but for blocks in which something is no
+        number; both 0 for mono and where the filter graph mixed.
     """
 
     def __init__(self, frame: Any, filter_graph: Callable[[], Any]) -> None:
@@ -88,9 +90,12 @@ class Mixer:
         mono: NDArray[np.float32] = np.multiply(channels[0], scale, dtype=np.float32)
         for channel in channels[1:]:
             other = np.multiply(channel, scale, dtype=np.float32)
-            self.power += 2 * (_squares(mono) + _squares(other))  # at half the power each
+            power = 2 * (_squares(mono) + _squares(other))  # at half the power each
             mono += other
-            self.mixed_power += _squares(mono)
+            mixed_power = _squares(mono)
+            if math.isfinite(power + mixed_power):  # what is no number is silenced later on
+                self.power += power
+                self.mixed_power += mixed_power
         return mono
 
 

@@ -62,6 +62,8 @@ def test_width_is_what_the_mix_loses(right: tuple[float, float], expected: float
     for start in range(0, 50_000, 1000):
         part = np.ascontiguousarray(y[:, start : start + 1000])
         mixer.feed(av.AudioFrame.from_ndarray(part, format="fltp", layout="stereo"))
+    broken = np.full((2, BLOCK), np.nan, np.float32)
+    mixer.feed(av.AudioFrame.from_ndarray(broken, format="fltp", layout="stereo"))
     mixer.finish()
     assert width([mixer]) == pytest.approx(expected, rel=0.02)
 

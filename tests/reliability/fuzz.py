@@ -274,7 +274,12 @@ def _write(
     after: tuple[str, ...] | None = ("Some Genre",)
     if heard.analysis is not None and len(heard.analysis.activations):
         policy = WritePolicy(
-            mode=(WriteMode.OVERWRITE, WriteMode.APPEND, WriteMode.MISSING)[index % 3], threshold=0, margin=0
+            mode=(WriteMode.OVERWRITE, WriteMode.APPEND, WriteMode.MISSING)[index % 3],
+            threshold=0,
+            margin=0,
+            max_genres=3,
+            parents=dict.fromkeys(card.genres, "Music"),
+            write_parents=index % 2 == 0,  # so that every second trial writes several values
         )
         after = plan_edit(tags, decide(heard.analysis, card, threshold=0, margin=0), policy, None).after
     if after is None:
