@@ -56,7 +56,7 @@ def _embeddings(network: keras.Model, clips: Clips) -> tuple[NDArray[np.float64]
 
 
 def clip_weights(clips: Clips, recipe: Recipe) -> NDArray[np.float64]:
-    """How much each clip counts, (n_clips,): as batches draw them, sources by share and genres alike in each."""
+    """How much each clip counts, (n_clips,): as batches draw them, sources by share, genres alike in each."""
     weight = np.zeros(len(clips))
     for config in recipe.data:
         here = clips.source == config.source
