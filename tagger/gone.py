@@ -47,6 +47,8 @@ def mark_gone(
     for root in roots:
         if root in unreadable or not os.path.isdir(root):
             continue
+        if not store.unseen_below(root, seen)[0]:
+            continue  # all are there: no second look at the rows
         n_known, n_gone = store.missing_share(root, seen)
         if n_known >= FEW_TRACKS and 2 * n_gone > n_known:
             warn(

@@ -17,6 +17,7 @@ followed, or a stray link to ``/`` would make a music collection of the whole ma
 from __future__ import annotations
 
 import errno
+import operator
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,7 @@ SERVICE_FOLDERS = frozenset(
 )
 """Thumbnails, waste baskets and snapshots of network disks and Windows: copies of music, or not readable."""
 
+_NAME = operator.attrgetter("name")
 _LEADS_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
@@ -184,7 +186,7 @@ class _Walk:
     def _entries(self, folder: _Folder) -> list[os.DirEntry[bytes]]:
         try:
             with os.scandir(folder.path) as entries:
-                return sorted(entries, key=lambda entry: entry.name)
+                return sorted(entries, key=_NAME)
         except OSError as error:
             if folder.path in self.trees or not isinstance(error, FileNotFoundError):
                 self._trouble(self.trees.get(folder.path, folder.path), "the folder cannot be read", error)
@@ -221,13 +223,13 @@ class _Walk:
     def _file(self, folder: _Folder, entry: os.DirEntry[bytes]) -> Track | None:
         """A track, or nothing."""
         likely = by_suffix(entry.name)
-        if likely is False or entry.path in self.single_files:
+        if likely is False or (self.single_files and entry.path in self.single_files):
             return None
         if (folder.rules or self.given_rules.rules) and self._ignores(folder, entry.name, is_folder=False):
             return None
         status = entry.stat(follow_symlinks=False)
         if stat.S_ISREG(status.st_mode) and (likely or self._shows_music(entry.path)):
-            return _track(entry.path, folder.root, status)
+            return Track(entry.path, folder.root, status.st_size, status.st_mtime_ns, status.st_nlink)
         return None
 
     def _follow(self, folder: _Folder, link: os.DirEntry[bytes]) -> Track | _Folder | None:

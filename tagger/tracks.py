@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:  # keep numpy out of `tagger --help`
     import numpy as np
@@ -85,9 +85,11 @@ def display(path: bytes) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-@dataclass(frozen=True, slots=True)
-class Track:
-    """A regular file that may hold music, as the scan found it."""
+class Track(NamedTuple):
+    """A regular file that may hold music, as the scan found it.
+
+    No dataclass: of these a run makes one for every file of a collection, in half the time.
+    """
 
     path: bytes
     root: bytes

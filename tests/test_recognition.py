@@ -105,7 +105,7 @@ def test_what_the_row_says_decides_who_is_passed_over(store: Store) -> None:
         store._conn.execute(f"UPDATE tracks SET {change} WHERE path = ?", (track.path,))
     assert settled(store, tracks, KEY) == dict(list(enumerate(ids))[len(changes) :])
     assert settled(store, tracks, KEY + "-scan") == {}
-    assert settled(store, [replace(tracks[-1], path=b"/elsewhere.mp3")], KEY) == {}
+    assert settled(store, [tracks[-1]._replace(path=b"/elsewhere.mp3")], KEY) == {}
 
 
 @pytest.mark.parametrize("status", [s for s in Status if s is not Status.CHANGED_MEANWHILE])
