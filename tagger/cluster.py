@@ -4,6 +4,10 @@ Through `distributed` itself and not joblib's Dask backend: that ends the whole 
 Dask gives up, without saying which one it was; has no limit of its own on what is in flight beside batches it
 sizes by time; and no word on workers that are not fit. What is sent and what comes of it is the business of
 `tagger.dispatch`; here alone Dask is imported.
+
+Nothing of ours is in what Dask itself must understand: a worker that cannot unpickle a task is closed by its
+own Dask, tasks of others and all. So what is called is `eval`, which every Python has, with a line that looks
+for `tagger.node` only when it runs, and bytes.
 """
 
 from __future__ import annotations
@@ -13,14 +17,16 @@ import threading
 import time
 import warnings
 from asyncio import CancelledError as AsyncCancelledError
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
+from importlib.metadata import version
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from distributed import Client, KilledWorker, get_worker
+from distributed import Client, KilledWorker
 
 from tagger.errors import ClusterError
 
@@ -30,11 +36,25 @@ WORKERS_S = 60.0
 AGAIN_S = 180.0
 """How long to wait for a scheduler that was there and is not any more."""
 ASK_S = 10.0
+ANSWER_S = 120.0
+"""How long to wait for what every worker is asked first: its disk may be asleep, or it may be busy."""
 LEAVE_S = 1.5
 """Each of the steps of leaving may take so long: Ctrl-C is not to be waited for."""
 
 _DROPPED = (CancelledError, AsyncCancelledError, TimeoutError, OSError)
 """What Dask raises where a connection, and not the task, is in trouble."""
+
+
+_NODE = "__import__('tagger.node', fromlist=['node'])"
+_ERRAND = f"(__import__('distributed').get_worker().address, {_NODE}.carry_out(*asked))"
+_LEAVE = f"{_NODE}.leave(run)"
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A task failed in a way in which ours do not: there is no tagger, or an older one."""
+
+    why: str
 
 
 class Lost(Enum):
@@ -63,20 +83,22 @@ class Link:
         try:
             self._client = _connect(address)
         except Exception as error:
+            if not isinstance(error, OSError):  # it answers, in words that are not understood
+                raise self.misfit(said(error)) from error
             raise ClusterError(
                 f"The Dask scheduler at {address} cannot be reached ({said(error)}); see whether it runs, "
                 "and whether this is its address."
             ) from error
 
-    def wait_for_worker(self, task: Callable[[], object]) -> None:
+    def wait_for_worker(self) -> None:
         """Send a first task, for which a cluster that grows by need starts a worker, and wait for one.
 
         Raises
         ------
         ClusterError
-            There is none, or the task cannot be understood there.
+            There is none.
         """
-        first = self._client.submit(task, pure=False)
+        first = self._client.submit(eval, "0", pure=False)
         until_s = time.monotonic() + WORKERS_S
         while True:
             try:
@@ -86,19 +108,25 @@ class Link:
                 if self.threads():  # they are at work for others: ours will have its turn
                     return
             except Exception as error:
-                raise self.misfit(error) from error
+                raise self.misfit(said(error)) from error
             if time.monotonic() >= until_s:
                 raise ClusterError(
                     f"No worker has joined the Dask scheduler at {self._address} within {WORKERS_S:.0f} s; "
                     f"start some with `dask worker {self._address}`."
                 )
 
-    def ask_all(self, function: Callable[..., Any], *arguments: object) -> dict[str, Any]:
-        """Call a function on every worker at once: its results, or exceptions, by the worker's address."""
-        try:
-            answers: dict[str, Any] = self._client.run(function, *arguments, on_error="return")
-        except Exception as error:
-            raise self.misfit(error) from error
+    def ask(self, workers: Iterable[str], *errand: object) -> dict[str, bytes | Misfit]:
+        """Send an errand to each of these workers: the results of those that come to it in time."""
+        futures = {at: self._submit(errand, workers=[at]) for at in workers}
+        until_s = time.monotonic() + ANSWER_S
+        answers: dict[str, bytes | Misfit] = {}
+        for at, future in futures.items():
+            try:
+                answers[at] = future.result(timeout=max(until_s - time.monotonic(), 0.1))[1]
+            except (KilledWorker, *_DROPPED):
+                continue
+            except Exception as error:
+                answers[at] = Misfit(said(error))
         return answers
 
     def threads(self) -> dict[str, int] | None:
@@ -108,22 +136,23 @@ class Link:
             return {str(at): int(n) for at, n in found.items()}
         return None
 
-    def send(
-        self, key: str, function: Callable[..., Any], *arguments: object, rather: Sequence[str] = ()
-    ) -> None:
-        """Hand a task to the scheduler, to run on one of the workers `rather` if any of them is there."""
-        where: dict[str, Any] = {"workers": list(rather), "allow_other_workers": True} if rather else {}
-        future = self._client.submit(_carry_out, function, *arguments, key=key, pure=False, **where)
-        self._futures[key] = future
+    def send(self, key: str, *errand: object, rather: Sequence[str] = ()) -> None:
+        """Hand an errand (see `tagger.node.carry_out`) to the scheduler, to be done by one of the workers
+        `rather` if any of them is there."""
+        where = {"workers": list(rather), "allow_other_workers": True} if rather else {}
+        future = self._futures[key] = self._submit(errand, key=key, **where)
         self._tell_of(future)
 
+    def _submit(self, errand: tuple[object, ...], **how: object) -> Any:
+        return self._client.submit(eval, _ERRAND, {"asked": errand}, pure=False, **how)
+
     def receive(self, wait_s: float) -> list[tuple[str, str, Any]]:
-        """What came of tasks within a time: key, address of the worker, and the result or a `Lost`.
+        """What came of tasks within a time: key, address of the worker, and its answer, a `Lost` or `Misfit`.
 
         Raises
         ------
         ClusterError
-            The scheduler is gone for good, or the cluster cannot understand a task.
+            The scheduler is gone for good.
         """
         keys: dict[str, None] = {}
         with suppress(Empty):
@@ -145,23 +174,23 @@ class Link:
             answer = results[key] if key in results else self._ask_for(key)
             if answer is not None:
                 del self._futures[key]
-                answers.append((key, *(("", answer) if isinstance(answer, Lost) else answer)))
+                answers.append((key, *(("", answer) if isinstance(answer, Lost | Misfit) else answer)))
         return answers
 
-    def close(self, leave: Callable[..., Any], *arguments: object) -> None:
-        """Call back all tasks, have every worker call `leave`, disconnect; in a few seconds at most."""
+    def close(self, run: str) -> None:
+        """Call back all tasks, have the workers leave the run, disconnect; in a few seconds at most."""
         futures, self._futures = list(self._futures.values()), {}
         if self._client.status == "running":
             if futures:
                 _within(LEAVE_S, lambda: self._client.cancel(futures, force=True))
-            _within(LEAVE_S, lambda: self._client.run(leave, *arguments, on_error="ignore"))
+            _within(LEAVE_S, lambda: self._client.run(eval, _LEAVE, {"run": run}, on_error="ignore"))
         _within(LEAVE_S, self._client.close)
 
-    def misfit(self, error: BaseException) -> ClusterError:
+    def misfit(self, why: str) -> ClusterError:
         """The sentence on a cluster that does not understand what it is sent."""
         return ClusterError(
-            f"The Dask cluster at {self._address} cannot take the work ({said(error)}); see that the "
-            "scheduler and all workers have this version of tagger, and the same Dask."
+            f"The Dask cluster at {self._address} cannot take the work ({why}); see that all workers have "
+            f"this version of tagger, and they and the scheduler Dask {version('distributed')}."
         )
 
     def _gather(self, futures: list[Any]) -> list[Any]:
@@ -187,9 +216,9 @@ class Link:
         except _DROPPED as error:
             if future.status != "error" or isinstance(error, CancelledError | AsyncCancelledError):
                 return Lost.CONNECTION
-            raise self.misfit(error) from error
+            return Misfit(said(error))
         except Exception as error:
-            raise self.misfit(error) from error
+            return Misfit(said(error))
 
     def _wait_for_scheduler(self) -> None:
         until_s = time.monotonic() + AGAIN_S
@@ -208,15 +237,17 @@ class Link:
             time.sleep(1.0)
 
 
-def _carry_out(function: Callable[..., object], *arguments: object) -> tuple[str, object]:
-    """On the worker: its address beside the result."""
-    return str(get_worker().address), function(*arguments)
+class _Client(Client):
+    """A client that, when it could not even connect, goes without a word instead of with a traceback."""
+
+    def __del__(self) -> None:
+        """Do nothing: `Link` closes what it opened."""
 
 
 def _connect(address: str) -> Any:
     with warnings.catch_warnings():  # of versions that differ: what matters of them is asked for
         warnings.simplefilter("ignore")
-        return Client(address, timeout=CONNECT_S, set_as_default=False, name="tagger")  # type: ignore[no-untyped-call]
+        return _Client(address, timeout=CONNECT_S, set_as_default=False, name="tagger")  # type: ignore[no-untyped-call]
 
 
 def said(error: BaseException) -> str:

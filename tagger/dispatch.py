@@ -26,7 +26,7 @@ from pathlib import Path
 import tagger
 from tagger import node
 from tagger.card import read_card
-from tagger.cluster import Link, Lost, said
+from tagger.cluster import Link, Lost, Misfit
 from tagger.elsewhere import at_home, to_there
 from tagger.errors import ClusterError
 from tagger.guard import Worker, taken_along
@@ -52,14 +52,9 @@ class _Sent:
 
 
 def listen_all(
-    tasks: Iterable[ListenTask],
-    *,
-    worker: Worker,
-    n_jobs: int,
-    cluster: Cluster,
-    tell: Callable[[str], None],
-    at_work: Callable[[int], None] = lambda _n: None,
-) -> Generator[Heard, None, None]:
+    tasks: Iterable[ListenTask], *, worker: Worker, n_jobs: int, cluster: Cluster,
+    tell: Callable[[str], None], at_work: Callable[[int], None] = lambda _n: None,
+) -> Generator[Heard, None, None]:  # fmt: skip
     """Run `worker` over all tasks on a cluster and yield every report as it arrives.
 
     Parameters
@@ -116,13 +111,9 @@ class _Desk:
     """What is in flight, what must be sent again, and which workers to leave out."""
 
     def __init__(
-        self,
-        cluster: Cluster,
-        worker: Worker,
-        n_jobs: int,
-        tell: Callable[[str], None],
+        self, cluster: Cluster, worker: Worker, n_jobs: int, tell: Callable[[str], None],
         at_work: Callable[[int], None],
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._cluster, self._worker, self._n_jobs = cluster, worker, n_jobs
         self._tell, self._at_work = tell, at_work
         self._link: Link | None = None
@@ -138,31 +129,41 @@ class _Desk:
         self._looked_s = self._worker_seen_s = time.monotonic()
         self._wanted: dict[str, node.Wanted] = {}
         self._told: set[str] = set()
+        self._fit: set[str] = set()
 
     # --- beginning and end ---
 
     def open(self, task: ListenTask) -> None:
         """Connect, wait for a worker, and see whether every worker is fit to listen to such a task."""
         link = self._link = Link(self._cluster.scheduler)
-        link.wait_for_worker(node.describe)
-        wanted = pickle.dumps(self._wanted_for(task.model_dir))
+        link.wait_for_worker()
+        self._look()
         # Where it cannot be opened here either, it is a matter of the file.
         path = to_there(task.path, self._cluster.maps) if os.access(task.path, os.R_OK) else b""
-        wrong = []
-        for at, answer in link.ask_all(node.inspect, self._version, wanted, path).items():
-            if isinstance(answer, BaseException):
-                wrong.append(f"{at} cannot be asked ({said(answer)}): is this tagger installed there?")
-            elif answer.unfit:
-                wrong.append(f"{at} on {answer.node} {answer.unfit}.")
+        wrong = list(self._inspect(self._wanted_for(task.model_dir), path).values())
         if wrong:
             more = f" The same goes for {len(wrong) - 1} others." if len(wrong) > 1 else ""
-            raise ClusterError(f"The Dask worker {wrong[0]}{more}")
-        self._look()
+            raise ClusterError(f"{wrong[0]}.{more}")
+
+    def _inspect(self, wanted: node.Wanted, path: bytes = b"") -> dict[str, str]:
+        """Ask the workers that are not known to be fit; what is wrong with each that is not."""
+        assert self._link is not None
+        asked = pickle.dumps((wanted, path))
+        wrong = {}
+        unknown = [at for at in self._threads if at not in self._fit]
+        for at, said in self._link.ask(unknown, "inspect", self._version, asked).items():
+            if isinstance(said, Misfit):
+                wrong[at] = f"The Dask worker {at} has not this tagger ({said.why})"
+            elif unfit := (answer := _unpacked(said)).unfit:
+                wrong[at] = f"The Dask worker {at} on {answer.node} {unfit}"
+            else:
+                self._fit.add(at)
+        return wrong
 
     def close(self) -> None:
         """Call back what is in flight, end the processes of this run, disconnect."""
         if self._link is not None:
-            self._link.close(node.leave, self._run)
+            self._link.close(self._run)
 
     # --- tasks out ---
 
@@ -191,7 +192,7 @@ class _Desk:
         order = pickle.dumps(node.Order(self._run, self._worker, there, wanted))
         rather = [at for at in self._threads if at not in self._unfit_since_s] if self._unfit_since_s else []
         key = next(self._keys)
-        self._link.send(key, node.hear, self._version, order, rather=rather)
+        self._link.send(key, "hear", self._version, order, rather=rather)
         self._sent[key] = _Sent(task, alone)
 
     def _wanted_for(self, model_dir: str) -> node.Wanted:
@@ -217,17 +218,24 @@ class _Desk:
                 reports.append(report)
         return reports
 
-    def _settle(self, sent: _Sent, at: str, answer: node.Answer | Lost) -> Heard | None:
+    def _settle(self, sent: _Sent, at: str, came: bytes | Lost | Misfit) -> Heard | None:
         """The report, or None where the task must go out again."""
         task = sent.task
-        if answer is Lost.WORKERS:
+        if came is Lost.WORKERS:
             if sent.alone:
                 return taken_along(task)
             self._suspects.append(task)
             return None
-        if isinstance(answer, Lost):
-            self._send_again(sent, answer.value)
+        if isinstance(came, Lost):
+            self._send_again(sent, came.value)
             return None
+        if isinstance(came, Misfit):  # whose was it? One that joined later has not been asked yet
+            self._look()
+            for other, why in self._inspect(self._wanted_for(task.model_dir)).items():
+                self._leave_out(other, why)
+            self._send_again(sent, came.why)
+            return None
+        answer = _unpacked(came)
         there = to_there(task.path, self._cluster.maps)
         unfit = answer.unfit
         if answer.heard is not None:
@@ -276,6 +284,11 @@ class _Desk:
         self._unfit_since_s = {
             at: since_s for at, since_s in self._unfit_since_s.items() if now_s - since_s < LEFT_OUT_S
         }
+
+
+def _unpacked(answer: bytes) -> node.Answer:
+    found: node.Answer = pickle.loads(answer)
+    return found
 
 
 def _unseen(path: bytes, heard: Heard) -> bool:

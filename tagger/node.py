@@ -7,13 +7,12 @@ that. So Dask's worker lives on, its other tasks are not disturbed, and the culp
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import pickle
 import socket
 import threading
-from collections.abc import Callable
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -68,45 +67,49 @@ def describe() -> str:
     return tagger.__version__
 
 
-async def inspect(version: str, wanted: bytes, path: bytes) -> Answer:
-    """Whether this node can listen: the same version, the same model, which loads there, and it sees a file.
+def carry_out(errand: str, version: str, asked: bytes) -> bytes:
+    """What a node is asked for, and its `Answer`, both pickled: another version may not understand them.
 
-    `path` may be empty; `wanted` is pickled, as another version may not understand it. Dask awaits this in
-    the loop of the worker.
+    Parameters
+    ----------
+    errand
+        ``"hear"`` with an `Order`; or ``"inspect"`` with a `Wanted` and a path, which may be empty: whether
+        this node has the same version and the same model, which loads there, and sees that file.
+    version
+        Of who asks.
     """
-    return await asyncio.to_thread(_answered, version, lambda: _inspect(pickle.loads(wanted), path))
+    name = f"{socket.gethostname()} (process {os.getpid()})"
+    if version != describe():
+        return pickle.dumps(Answer(name, unfit=f"has tagger {describe()}, and this computer {version}"))
+    heard = None
+    try:
+        if errand == "hear":
+            heard = _hear(pickle.loads(asked))
+        else:
+            _inspect(*pickle.loads(asked))
+    except TaggerError as error:
+        return pickle.dumps(Answer(name, unfit=str(error)))
+    except Exception as error:  # one node's trouble must not be every track's
+        return pickle.dumps(Answer(name, unfit=f"cannot listen: {type(error).__name__}: {error}"))
+    return pickle.dumps(Answer(name, heard))
 
 
-def hear(version: str, order: bytes) -> Answer:
-    """Carry out an order, pickled. Whatever keeps this node from it is the answer's `unfit`."""
-    return _answered(version, lambda: _hear(pickle.loads(order)))
-
-
-async def leave(run: str) -> None:
-    """The run is over: end its processes, whatever they are doing."""
+def leave(run: str) -> None:
+    """The run is over: end its processes, whatever they do. Dask's own loop calls this: no waiting."""
     with _lock:
+        _left.append(run)
         ears = [_ears.pop(key) for key in list(_ears) if key[1] == run]
     for ear in ears:
-        await asyncio.to_thread(ear.close)
+        threading.Thread(target=ear.close, daemon=True).start()
 
 
 _lock = threading.Lock()
 _ears: dict[tuple[int, str], Ear] = {}
 """The process of each thread of this worker, for each run."""
+_left: deque[str] = deque(maxlen=100)
+"""Runs that are over: a task of theirs that was called back too late starts no process any more."""
 _proven: set[Wanted] = set()
 """What was tried here and works."""
-
-
-def _answered(version: str, answer: Callable[[], Heard | None]) -> Answer:
-    name = f"{socket.gethostname()} (process {os.getpid()})"
-    if version != describe():
-        return Answer(name, unfit=f"has tagger {describe()}, and this computer {version}")
-    try:
-        return Answer(name, answer())
-    except TaggerError as error:
-        return Answer(name, unfit=str(error))
-    except Exception as error:  # one node's trouble must not be every track's
-        return Answer(name, unfit=f"cannot listen: {type(error).__name__}: {error}")
 
 
 def _inspect(wanted: Wanted, path: bytes) -> None:
@@ -134,6 +137,8 @@ def unseen(path: bytes, why: str) -> ClusterError:
 def _hear(order: Order) -> Heard:
     task = order.task
     with _lock:
+        if order.run in _left:
+            raise ClusterError("has been told that the run is over")
         ear = _ears.setdefault((threading.get_ident(), order.run), Ear(nice=order.wanted.nice))
     model_dir = _prove(ear, order.wanted)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pickle
 import shutil
 import signal
 import socket
@@ -11,7 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tagger import cluster as link
 from tagger import dispatch, node
 from tagger.batch import run_batch
 from tagger.classify import listen
-from tagger.cluster import Lost
+from tagger.cluster import Lost, Misfit
 from tagger.dispatch import listen_all
 from tagger.errors import ClusterError
 from tagger.job import Cluster, RunOptions, Told
@@ -83,6 +84,14 @@ def ears() -> int:
     return found
 
 
+def none_left() -> bool:
+    """Whether no listening process is left, or none in a moment: they are killed and not waited for."""
+    until_s = time.monotonic() + 10
+    while ears() and time.monotonic() < until_s:
+        time.sleep(0.05)
+    return ears() == 0
+
+
 # ---- the work
 
 
@@ -105,7 +114,7 @@ def test_faults_are_named_and_cost_nobody_else(dask: Any) -> None:
     good = [heard for heard in reports.values() if heard.failure is None]
     assert {heard.reason for heard in good} == {"1"}, "one thread each"
     assert not {heard.size_bytes for heard in good} & {w.pid for w in dask.workers.values()}
-    assert ears() == 0, "the processes of a run end with it"
+    assert none_left(), "the processes of a run end with it"
 
 
 def test_no_tasks_is_no_work() -> None:
@@ -254,38 +263,42 @@ def test_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
 class _Script:
     """A link whose answers are written beforehand: by task, one after the other."""
 
-    def __init__(self, said: dict[str, list[tuple[str, node.Answer | Lost]]]) -> None:
-        self.said, self.sent = said, []  # type: ignore[var-annotated]
+    def __init__(self, said: dict[str, list[tuple[str, node.Answer | Lost | Misfit]]]) -> None:
+        self.said = said
+        self.sent: list[tuple[str, list[str]]] = []
+        self.bare: dict[str, Misfit] = {}
         self.out: list[tuple[str, str, Any]] = []
 
-    def wait_for_worker(self, _task: Any) -> None:
+    def wait_for_worker(self) -> None:
         pass
 
-    def ask_all(self, *_question: Any) -> dict[str, node.Answer]:
-        return {"tcp://a:1": node.Answer("a"), "tcp://b:1": node.Answer("b")}
+    def ask(self, workers: Iterable[str], errand: str, *_asked: Any) -> dict[str, bytes | Misfit]:
+        assert errand == "inspect"
+        fit = pickle.dumps(node.Answer("there"))
+        return {at: self.bare.get(at, fit) for at in workers}
 
     def threads(self) -> dict[str, int]:
         return {"tcp://a:1": 1, "tcp://b:1": 1}
 
-    def send(self, key: str, _function: Any, _version: str, order: bytes, *, rather: Sequence[str]) -> None:
-        import pickle
-
+    def send(self, key: str, errand: str, _version: str, order: bytes, *, rather: Sequence[str]) -> None:
+        assert errand == "hear"
         name = Path(os.fsdecode(pickle.loads(order).task.path)).stem
         self.sent.append((name, list(rather)))
         good = ("tcp://b:1", node.Answer("b", Heard(b"/there/" + name.encode())))
         said = self.said.get(name, [])
-        self.out.append((key, *(said.pop(0) if said else good)))
+        at, answer = said.pop(0) if said else good
+        self.out.append((key, at, pickle.dumps(answer) if isinstance(answer, node.Answer) else answer))
 
     def receive(self, wait_s: float) -> list[tuple[str, str, Any]]:
         out, self.out = self.out, []
         return out
 
-    def close(self, *_leave: Any) -> None:
+    def close(self, _run: str) -> None:
         pass
 
 
 def scripted(
-    monkeypatch: pytest.MonkeyPatch, said: dict[str, list[tuple[str, node.Answer | Lost]]]
+    monkeypatch: pytest.MonkeyPatch, said: dict[str, list[tuple[str, node.Answer | Lost | Misfit]]]
 ) -> tuple[_Script, list[str], dict[bytes, Heard]]:
     script, told = _Script(said), []  # type: ignore[var-annotated]
     monkeypatch.setattr(dispatch, "Link", lambda _address: script)
@@ -328,6 +341,39 @@ def test_a_worker_that_comes_later_and_is_not_fit_is_left_out(monkeypatch: pytes
     both = {"1": [old, ("tcp://b:1", old[1])]}
     with pytest.raises(ClusterError, match="and no other is left that can listen"):
         scripted(monkeypatch, both)
+
+
+def test_a_worker_without_tagger_that_comes_later_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    none = Misfit("ModuleNotFoundError: No module named 'tagger'")
+    script = _Script({"2": [("", none)]})
+    monkeypatch.setattr(dispatch, "Link", lambda _address: script)
+    monkeypatch.setattr(
+        script, "threads", lambda: {"tcp://a:1": 1} | ({"tcp://b:1": 1} if script.sent else {})
+    )
+    told: list[str] = []
+    script.bare["tcp://b:1"] = none
+    assert len(run(tasks_of([b"1", b"2", b"3"]), Cluster("tcp://x:1"), tell=told.append)) == 3
+    assert told == [f"The Dask worker tcp://b:1 has not this tagger ({none.why}); it is left out for now."]
+    assert ("2", ["tcp://a:1"]) in script.sent
+
+
+@pytest.mark.slow
+def test_a_worker_without_tagger_is_named_and_lives_on() -> None:
+    """Dask closes a worker that cannot unpickle a task: none of ours must be such a one."""
+    from distributed import Client, LocalCluster
+
+    hide = "import sys; sys.modules['tagger'] = None"
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0") as bare,
+        Client(bare, set_as_default=False) as client,
+    ):
+        client.run(exec, hide)
+        before = client.run(os.getpid)
+        with pytest.raises(
+            ClusterError, match=r"^The Dask worker tcp://\S+ has not this tagger \(ModuleNotFound"
+        ):
+            run(tasks_of([b"good"]), there(bare))
+        assert client.run(os.getpid) == before
 
 
 def test_a_file_that_only_one_node_does_not_see_is_listened_to_by_another(
@@ -443,5 +489,5 @@ def test_ctrl_c_leaves_in_order(dask: Any, few: Path, tmp_path: Path) -> None:
     assert process.returncode == 130, err
     assert "Interrupted; what was done so far is kept" in err and "Traceback" not in err
     assert time.monotonic() - asked_s < 10
-    assert ears() == 0
+    assert none_left()
     assert run(tasks_of([b"good"]), there(dask)), "the cluster is as free as before"
