@@ -81,6 +81,7 @@ class Mixer:
             return [block.to_ndarray()[0] for block in self._graph.resample(None)]
         return [self._mixed()] if self._n_held else []
 
+    @np.errstate(all="ignore")  # damaged files of floats hold what is no number, or beyond all bounds
     def _mixed(self) -> NDArray[np.float32]:
         channels = [np.concatenate(planes) for planes in zip(*self._held, strict=True)]
         self._held, self._n_held = [], 0

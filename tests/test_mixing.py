@@ -90,3 +90,14 @@ def test_numbers_that_are_none_stay_what_they_are() -> None:
     mixer.feed(frame)
     (block,) = mixer.finish()
     np.testing.assert_array_equal(block, y[0])
+
+
+def test_what_is_no_number_is_mixed_without_a_word(recwarn: pytest.WarningsRecorder) -> None:
+    """Damaged files of floats: a warning of NumPy's would stand in the middle of a run's lines."""
+    y = np.full((2, BLOCK), np.float32(3e38))
+    y[:, ::7] = np.frombuffer(b"\x01\x00\x80\x7f", np.float32)  # a signalling NaN
+    frame = av.AudioFrame.from_ndarray(y, format="fltp", layout="stereo")
+    frame.sample_rate = 44100
+    mixer = Mixer(frame, lambda: pytest.fail("no filter graph is needed"))
+    assert [*mixer.feed(frame), *mixer.finish()]
+    assert not recwarn.list
