@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tagger.card import ModelCard
     from tagger.config import Config
-    from tagger.heads import Head
+    from tagger.learning.heads import Head
 
 _UserError = ui.UserError  # type: ignore[attr-defined]  # in the one place where all versions have it
 _LISTENING = ("model", "jobs", "threshold", "margin", "track_limit")
@@ -86,7 +86,7 @@ class TaggerGenre(BeetsPlugin):
     def _fill(self, items: Sequence[Item], *, force: bool, pretend: bool, write: bool) -> int:
         """Listen to those of `items` that may get a genre, and set it; how many failed."""
         from tagger.classify import listen
-        from tagger.heads import judge
+        from tagger.learning.heads import judge
         from tagger.plan import WritePolicy, plan_edit
         from tagger.pool import listen_all
 
@@ -127,8 +127,8 @@ class TaggerGenre(BeetsPlugin):
     def _ready(self) -> _Ear:
         """Settings and model, read when first needed."""
         if self._ear is None:
+            from tagger.learning.shelf import chosen_head, heads_dir
             from tagger.model import load_model, shipped_model_dir
-            from tagger.shelf import chosen_head, heads_dir
 
             try:
                 settings = self._settings()
@@ -147,8 +147,8 @@ class TaggerGenre(BeetsPlugin):
         from dataclasses import replace
 
         from tagger.config import load
-        from tagger.configfile import checked
-        from tagger.shelf import with_own_model
+        from tagger.config.file import checked
+        from tagger.learning.shelf import with_own_model
 
         said: dict[str, Any] = {key: self.config[key].get() for key in _LISTENING}
         said = {key: value for key, value in said.items() if value is not None}

@@ -15,9 +15,9 @@ from dashboards import filters, listening
 from tagger.card import ModelCard, read_card
 from tagger.config import Config, load
 from tagger.errors import ModelError, StoreError, TaggerError
-from tagger.heads import Head
+from tagger.learning.heads import Head
+from tagger.learning.shelf import chosen_head, heads_dir, with_own_model
 from tagger.model import shipped_model_dir, shipped_models
-from tagger.shelf import chosen_head, heads_dir, with_own_model
 from tagger.store import Store
 from tagger.store.rows import TrackRow
 from tagger.tracks import display

@@ -15,8 +15,8 @@ from streamlit.navigation.page import Page
 from dashboards import evaluation, frame, modelcharts, queries
 from tagger.card import ModelCard
 from tagger.errors import ModelError
-from tagger.heads import HeadCard
-from tagger.shelf import choices, heads_dir, list_heads
+from tagger.learning.heads import HeadCard
+from tagger.learning.shelf import choices, heads_dir, list_heads
 from tagger.store import Store
 
 

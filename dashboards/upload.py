@@ -14,8 +14,8 @@ from streamlit.navigation.page import Page
 from dashboards import frame, hearing, listening, pictures, track, trackcharts
 from tagger.card import ModelCard, read_card
 from tagger.errors import AudioError, TaggerError
-from tagger.heads import Head, judge
-from tagger.shelf import chosen_head, heads_dir
+from tagger.learning.heads import Head, judge
+from tagger.learning.shelf import chosen_head, heads_dir
 from tagger.tracks import Heard, TrackAnalysis, display
 
 MAX_MB = 100

@@ -10,7 +10,7 @@ import click
 
 from tagger import __version__
 from tagger.cli import cli
-from tagger.settings import SETTINGS
+from tagger.config.settings import SETTINGS
 
 EXIT_CODES = (
     ("0", "All done."),

@@ -98,7 +98,7 @@ def _reports(run: Run, tasks: Iterable[ListenTask], n_tasks: int) -> Generator[H
         n_jobs = run.profile.n_jobs = max(1, min(options.jobs, n_tasks))
         yield from listen_all(tasks, worker=listen, n_jobs=n_jobs)
     else:
-        from tagger import dispatch
+        from tagger.cluster import dispatch
 
         yield from dispatch.listen_all(
             tasks, worker=listen, n_jobs=options.jobs, cluster=options.cluster, tell=run.report.warn,

@@ -11,8 +11,8 @@ from tagger import __version__
 from tagger.errors import StoreError
 from tagger.extras import extra_values
 from tagger.gone import mark_gone
-from tagger.heads import judge, judge_id, judge_name
 from tagger.job import Report, RunOptions, RunSummary
+from tagger.learning.heads import judge, judge_id, judge_name
 from tagger.model import ModelCard
 from tagger.plan import Plan, plan_edit
 from tagger.profile import Profile

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagger.card import ModelCard
-from tagger.hierarchy import ancestors, covers
+from tagger.learning.hierarchy import ancestors, covers
 from tagger.tracks import GenreEstimate, TrackAnalysis
 
 NO_AUDIO = "no audio to listen to"

@@ -19,11 +19,11 @@ from tagger.config import Config
 from tagger.decision import chunk_probabilities
 from tagger.errors import AudioError
 from tagger.features import FeatureConfig, spread_segments
-from tagger.heads import Head, judge, judge_id
+from tagger.learning.heads import Head, judge, judge_id
+from tagger.learning.shelf import chosen_head, heads_dir
 from tagger.measures import Measured
 from tagger.plan import Plan, plan_edit, policy_of
 from tagger.replace import FileStat
-from tagger.shelf import chosen_head, heads_dir
 from tagger.store import Store
 from tagger.store.recognition import WRITTEN_AGAIN
 from tagger.store.rows import EditRow, LabelRow, TrackRow

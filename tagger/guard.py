@@ -1,6 +1,7 @@
 """What a process that listens does before anything else, and what is said of one that has died.
 
-The same for every such process, whoever starts it: loky (`tagger.pool`) or a Dask worker (`tagger.ear`).
+The same for every such process, whoever starts it: loky (`tagger.pool`) or a Dask worker
+(`tagger.cluster.ear`).
 """
 
 from __future__ import annotations

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from filelock import FileLock, Timeout
 
-from tagger.elsewhere import PathMap
+from tagger.cluster.elsewhere import PathMap
 from tagger.errors import LockedError, StoreError
 from tagger.plan import WritePolicy
 from tagger.profile import Profile
 from tagger.tracks import MAX_LISTENED_S, Outcome, Status, display
 
 if TYPE_CHECKING:  # whoever only asks for the lock need not wait for numpy
-    from tagger.heads import Head
+    from tagger.learning.heads import Head
 
 
 @dataclass(frozen=True, slots=True)

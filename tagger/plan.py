@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from tagger.config import Config
 from tagger.genres import display_name, same_genre
-from tagger.hierarchy import ancestors
+from tagger.learning.hierarchy import ancestors
 from tagger.tracks import ONLY_ID3V1, ExtraTag, FileTags, GenreEstimate, GenreState, Status, WriteMode
 
 FURTHER = 0.15

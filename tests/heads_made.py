@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tagger.card import ModelCard, read_card
 from tagger.decision import decide
-from tagger.heads import Head, HeadCard
+from tagger.learning.heads import Head, HeadCard
+from tagger.learning.reference import Reference, read_reference
 from tagger.model import shipped_model_dir
-from tagger.reference import Reference, read_reference
 from tagger.store import Store
 from tagger.tracks import FileTags, GenreState, Heard, Outcome, Status, Track, TrackAnalysis
 

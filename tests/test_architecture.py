@@ -28,10 +28,10 @@ MET_ONLY_IN: dict[str, tuple[str, ...]] = {
     "mutagen": ("tagger.tags",),
     "joblib": ("tagger.pool",),
     "dask": (),
-    "distributed": ("tagger.cluster",),
+    "distributed": ("tagger.cluster.connection",),
     "ai_edge_litert": ("tagger.model",),
     "librosa": ("tagger.features",),
-    "av": ("tagger.audio", "tagger.streaming"),
+    "av": ("tagger.audio", "tagger.live.streaming"),
     "soundfile": ("tagger.audio",),
     "soxr": ("tagger.resample",),
     "sqlite_utils": ("tagger.store",),
@@ -52,11 +52,11 @@ MET_ONLY_IN: dict[str, tuple[str, ...]] = {
 """Where in `tagger` a library is met; a package stands for the modules in it."""
 
 MAY_IMPORT = {
-    "training": "audio card classify decision errors features genres model pooling reference tracks",
-    "beetsplug": "card classify config configfile errors heads model plan pool shelf tracks",
-    "dashboards": "atlas audio card classify config correct decision errors explain export features "
-    "files genres heads job labels learn model pool replace review schedule shelf similar "
-    "store tags tracks undo writing",
+    "training": "audio card classify decision errors features genres learning.reference model pooling tracks",
+    "beetsplug": "card classify config errors learning.heads learning.shelf model plan pool tracks",
+    "dashboards": "atlas audio card classify config correct decision errors explain export features files "
+    "genres job labels learning.fitting learning.heads learning.shelf model pool replace "
+    "review schedule similar store tags tracks undo writing",
 }
 """Modules of `tagger` that the other packages use."""
 

@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 
 import tagger
-from tagger import cluster as link
-from tagger import dispatch, node
 from tagger.batch import run_batch
 from tagger.classify import listen
-from tagger.cluster import Lost, Misfit
-from tagger.dispatch import listen_all
+from tagger.cluster import connection as link
+from tagger.cluster import dispatch, node
+from tagger.cluster.connection import Lost, Misfit
+from tagger.cluster.dispatch import listen_all
 from tagger.errors import ClusterError
 from tagger.job import Cluster, RunOptions, Told
 from tagger.model import read_card, shipped_model_dir
@@ -78,7 +78,7 @@ def ears() -> int:
     found = 0
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            found += b"tagger.ear" in entry.read_bytes()
+            found += b"tagger.cluster.ear" in entry.read_bytes()
         except OSError:
             continue
     return found

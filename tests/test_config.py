@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagger.config import Config, default_config_path, load, load_config, problems, template
+from tagger.config.settings import SETTINGS, parse_duration
 from tagger.errors import ConfigError
-from tagger.settings import SETTINGS, parse_duration
 from tagger.tracks import ExtraTag, WriteMode
 from tests.inprocess import Here, here
 

@@ -12,7 +12,7 @@ import pytest
 
 from tagger.cli import cli
 from tagger.config import Config, load_config
-from tagger.settings import SETTINGS
+from tagger.config.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

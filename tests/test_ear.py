@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tagger import ear as ears
-from tagger.ear import DeafError, DiedError, Ear
+from tagger.cluster import ear as ears
+from tagger.cluster.ear import DeafError, DiedError, Ear
 
 
 @pytest.fixture

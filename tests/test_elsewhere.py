@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagger.elsewhere import at_home, check_address, check_maps, to_there
+from tagger.cluster.elsewhere import at_home, check_address, check_maps, to_there
 from tagger.tracks import Heard, Status
 
 PATHS = st.lists(st.binary(min_size=1, max_size=6).map(lambda b: b.translate(None, b"/\0")), max_size=4).map(

@@ -23,11 +23,11 @@ import keras
 from tagger.card import ModelCard, read_card
 from tagger.errors import ModelError
 from tagger.features import FeatureConfig
-from tagger.lessons import Lessons, gather
+from tagger.learning.lessons import Lessons, gather
+from tagger.learning.shelf import choices, heads_dir, model_in_use, models_dir, own_models
+from tagger.learning.tuning import Job, keep_model, open_job, plan_job, renamed, report_on
 from tagger.model import load_model, shipped_model_dir
-from tagger.shelf import choices, heads_dir, model_in_use, models_dir, own_models
 from tagger.store import Store
-from tagger.tuning import Job, keep_model, open_job, plan_job, renamed, report_on
 from tests import media
 from tests.conftest import Tagger
 from tests.heads_made import base, collection, sounds

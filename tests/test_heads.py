@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tagger.errors import ModelError
-from tagger.headfile import WEIGHTS_FILE, check_name, read_head, save_head
-from tagger.shelf import (
+from tagger.learning.headfile import WEIGHTS_FILE, check_name, read_head, save_head
+from tagger.learning.shelf import (
     choices,
     choose_head,
     chosen_head,

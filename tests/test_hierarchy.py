@@ -15,7 +15,15 @@ from tagger.config import Config
 from tagger.decision import choose
 from tagger.errors import ConfigError
 from tagger.genres import display_name, genre_key, same_genre
-from tagger.hierarchy import ancestors, check_max_genres, check_parents, covers, is_above, leaf, most_specific
+from tagger.learning.hierarchy import (
+    ancestors,
+    check_max_genres,
+    check_parents,
+    covers,
+    is_above,
+    leaf,
+    most_specific,
+)
 from tagger.plan import FURTHER, WritePolicy, genres_to_write, plan_edit
 from tagger.store import Store
 from tagger.tags import read_tags

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from tagger.card import ModelCard
 from tagger.classify import analyse
 from tagger.errors import ModelError
-from tagger.heads import STALE, Head, distance, judge
-from tagger.learn import Examples, fit, folds, learn, named_out_of_fold, precision_threshold
-from tagger.lessons import Lessons, Whose
+from tagger.learning.fitting import Examples, fit, folds, learn, named_out_of_fold, precision_threshold
+from tagger.learning.heads import STALE, Head, distance, judge
+from tagger.learning.lessons import Lessons, Whose
+from tagger.learning.reference import REFERENCE_FILE, Reference, read_reference
+from tagger.learning.teach import teach
+from tagger.learning.verdict import Report
 from tagger.model import load_model, shipped_model_dir, shipped_models
 from tagger.pooling import pooled_dims
-from tagger.reference import REFERENCE_FILE, Reference, read_reference
-from tagger.teach import teach
 from tagger.tracks import TrackAnalysis
-from tagger.verdict import Report
 from tests import media
 from tests.heads_made import babble, base, sounds
 

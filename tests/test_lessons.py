@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tagger.canon import canonical, is_genre
-from tagger.lessons import Lessons, gather
-from tagger.shelf import choices, heads_dir
+from tagger.learning.canon import canonical, is_genre
+from tagger.learning.lessons import Lessons, gather
+from tagger.learning.shelf import choices, heads_dir
 from tagger.store import Store
 from tagger.tracks import GenreState, TagEdit
 from tests.heads_made import base, collection, sounds

@@ -25,9 +25,9 @@ from tagger.decision import decide
 from tagger.errors import AudioError, ConfigError
 from tagger.features import FeatureConfig
 from tagger.live import Moment, Window, follow
+from tagger.live.sources import Source, open_source
+from tagger.live.streaming import Pcm
 from tagger.model import GenreModel, load_model, shipped_model_dir
-from tagger.sources import Source, open_source
-from tagger.streaming import Pcm
 from tests import media
 from tests.conftest import environment
 from tests.inprocess import Here, here
@@ -255,7 +255,7 @@ def test_a_file_of_nothing_yet_is_waited_for(
 ) -> None:
     monkeypatch.setattr("tagger.live.GAP_S", 0.0)
     monkeypatch.setattr("tagger.live.follow", functools.partial(follow, step_s=0.2))
-    monkeypatch.setattr("tagger.sources.open_source", functools.partial(open_source, give_up_s=1.0))
+    monkeypatch.setattr("tagger.live.sources.open_source", functools.partial(open_source, give_up_s=1.0))
     (tmp_path / "empty.mp3").touch()
     ran = here("listen", tmp_path / "empty.mp3")
     assert ran.code == 3 and "nothing has come in" in ran.err

@@ -21,8 +21,8 @@ from click.testing import CliRunner
 
 from tagger.errors import TaggerError
 from tagger.features import FeatureConfig, log_mel, mels_from_cache, normalise
+from tagger.learning.reference import read_reference
 from tagger.model import load_model
-from tagger.reference import read_reference
 from training import augment, evaluate
 from training.__main__ import main
 from training.dataset import NO_GENRE, Clips, DatasetError, artist_folds, concatenate, read_arrays

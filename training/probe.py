@@ -14,7 +14,7 @@ from training.recipe import Recipe
 from training.train import clip_chunks
 
 PENALTY = 0.01
-"""Of the squared weights, against the mean loss: that of a head (`tagger.learn`)."""
+"""Of the squared weights, against the mean loss: that of a head (`tagger.learning.fitting`)."""
 CLIPS_AT_ONCE = 200
 MAX_STEPS = 200
 

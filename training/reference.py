@@ -1,4 +1,4 @@
-"""What a shipped model says of the music it learnt from, as `tagger.reference` reads it."""
+"""What a shipped model says of the music it learnt from, as `tagger.learning.reference` reads it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 
 from tagger.card import CARD_FILE, read_card
 from tagger.features import FeatureConfig, chunks
+from tagger.learning.reference import REFERENCE_FILE, artist_number, read_reference
 from tagger.model import load_model
 from tagger.pooling import fluctuation, pool
-from tagger.reference import REFERENCE_FILE, artist_number, read_reference
 from training.dataset import NO_GENRE
 from training.recipe import Recipe, held_out, load_clips
 

@@ -58,7 +58,7 @@ def load_settings(config: Path | None, **given: object) -> Config:
     settings = loaded.config.with_options(**given)
     if not (settings.db.parent / "models").is_dir():
         return settings
-    from tagger.shelf import with_own_model
+    from tagger.learning.shelf import with_own_model
 
     return with_own_model(loaded, settings)
 

@@ -52,13 +52,13 @@ def finetune(
     Example: tagger finetune --from-tags
     """
     from tagger.errors import ModelError
-    from tagger.headfile import check_name
     from tagger.job import run_lock
-    from tagger.lessons import gather
+    from tagger.learning.headfile import check_name
+    from tagger.learning.lessons import gather
+    from tagger.learning.shelf import choices, choose_head, chosen_head, heads_dir, list_heads, models_dir
+    from tagger.learning.tuning import keep_model, open_job, plan_job, renamed, report_on
     from tagger.model import load_model
     from tagger.pooling import pooled_dims
-    from tagger.shelf import choices, choose_head, chosen_head, heads_dir, list_heads, models_dir
-    from tagger.tuning import keep_model, open_job, plan_job, renamed, report_on
 
     check_name(name)
     if not dry_run:

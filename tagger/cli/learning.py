@@ -21,8 +21,8 @@ from tagger.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from tagger.lessons import Lessons
-    from tagger.verdict import Report
+    from tagger.learning.lessons import Lessons
+    from tagger.learning.verdict import Report
 
 NAME = "mine"
 MIN_TRACKS = 5
@@ -56,14 +56,14 @@ def learn(
     """
     # Before numpy is there: such small matrices go faster on one thread, far faster on a busy machine.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from tagger.headfile import check_name, save_head
     from tagger.job import run_lock
-    from tagger.lessons import gather
+    from tagger.learning.headfile import check_name, save_head
+    from tagger.learning.lessons import gather
+    from tagger.learning.reference import read_reference
+    from tagger.learning.shelf import choices, choose_head, chosen_head, heads_dir
+    from tagger.learning.teach import teach
     from tagger.model import load_model
     from tagger.pooling import pooled_dims
-    from tagger.reference import read_reference
-    from tagger.shelf import choices, choose_head, chosen_head, heads_dir
-    from tagger.teach import teach
 
     check_name(name)
     settings = load_settings(config, db=db, model=model)

@@ -56,9 +56,9 @@ def predict(
     """
     from tagger.classify import listen
     from tagger.decision import chunk_probabilities
-    from tagger.heads import judge
+    from tagger.learning.heads import judge
+    from tagger.learning.shelf import chosen_head, heads_dir
     from tagger.model import load_model
-    from tagger.shelf import chosen_head, heads_dir
     from tagger.tracks import ListenTask
 
     if not paths:
@@ -191,8 +191,8 @@ def _check_model(config: Path | None) -> str:
 
 def _check_head(db: Path | None, config: Path | None) -> str:
     from tagger.errors import ModelError
+    from tagger.learning.shelf import chosen_head, heads_dir
     from tagger.model import read_card
-    from tagger.shelf import chosen_head, heads_dir
 
     settings = load_settings(config, db=db)
     head, unfit = chosen_head(heads_dir(settings.db), read_card(model_dir(settings.model)))

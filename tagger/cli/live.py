@@ -48,12 +48,12 @@ def listen(
 
     Example: tagger listen http://radio.example/stream
     """
-    from tagger.heads import judge
+    from tagger.learning.heads import judge
+    from tagger.learning.shelf import chosen_head, heads_dir
     from tagger.live import follow
+    from tagger.live.sources import STANDARD_INPUT, is_address, open_source
+    from tagger.live.streaming import Pcm
     from tagger.model import load_model
-    from tagger.shelf import chosen_head, heads_dir
-    from tagger.sources import STANDARD_INPUT, is_address, open_source
-    from tagger.streaming import Pcm
 
     where = os.fsencode(source)
     if where == STANDARD_INPUT and sys.stdin.isatty():

@@ -30,9 +30,9 @@ def models(context: click.Context, as_json: bool, db: Path | None, config: Path 
     if context.invoked_subcommand is not None:
         return
     from tagger.errors import ModelError
-    from tagger.headfile import BASE
+    from tagger.learning.headfile import BASE
+    from tagger.learning.shelf import choices, heads_dir, list_heads, models_dir, own_models
     from tagger.model import read_card, shipped_models
-    from tagger.shelf import choices, heads_dir, list_heads, models_dir, own_models
 
     used = settings.model
     cards = {name: read_card(model_dir(name)) for name in shipped_models()}
@@ -82,10 +82,18 @@ def models(context: click.Context, as_json: bool, db: Path | None, config: Path 
 def use(context: click.Context, head: str) -> None:
     """Decide with this head, or listen with this network of yours, from now on; `base` for neither."""
     from tagger.errors import ModelError
-    from tagger.headfile import BASE, read_head
     from tagger.job import run_lock
+    from tagger.learning.headfile import BASE, read_head
+    from tagger.learning.shelf import (
+        choices,
+        choose_head,
+        find,
+        head_folder,
+        heads_dir,
+        models_dir,
+        own_models,
+    )
     from tagger.model import load_model
-    from tagger.shelf import choices, choose_head, find, head_folder, heads_dir, models_dir, own_models
 
     shelf = heads_dir(context.obj.db)
     own = own_models(models_dir(context.obj.db))
@@ -107,9 +115,9 @@ def use(context: click.Context, head: str) -> None:
 @click.pass_context
 def back(context: click.Context) -> None:
     """Take up the choice before."""
-    from tagger.headfile import BASE
     from tagger.job import run_lock
-    from tagger.shelf import choices, choose_head, heads_dir, models_dir, own_models
+    from tagger.learning.headfile import BASE
+    from tagger.learning.shelf import choices, choose_head, heads_dir, models_dir, own_models
 
     shelf = heads_dir(context.obj.db)
     with run_lock(context.obj.db):
@@ -123,9 +131,9 @@ def back(context: click.Context) -> None:
 @click.pass_context
 def remove(context: click.Context, head: str) -> None:
     """Delete a version of a head or network of yours. If it is in use, the choice before is taken up."""
-    from tagger.headfile import BASE
     from tagger.job import run_lock
-    from tagger.shelf import choices, find, heads_dir, models_dir, own_models, remove_taught
+    from tagger.learning.headfile import BASE
+    from tagger.learning.shelf import choices, find, heads_dir, models_dir, own_models, remove_taught
 
     if "@" not in head:
         raise click.UsageError(f"Which version? `tagger models` lists them; write {head}@1, say.")

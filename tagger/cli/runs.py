@@ -196,9 +196,9 @@ def _locked(
         # Only now what takes its time: whoever finds the lock taken is told so at once.
         from tagger import batch
         from tagger.genres import unknown_labels
+        from tagger.learning.shelf import chosen_head, heads_dir
         from tagger.model import check_model
         from tagger.plan import policy_of
-        from tagger.shelf import chosen_head, heads_dir
         from tagger.store import Store
 
         directory = model_dir(settings.model)

@@ -127,7 +127,7 @@ def _show() -> None:
 
 
 def _warn_of_environment() -> None:
-    from tagger.settings import SETTINGS
+    from tagger.config.settings import SETTINGS
 
     lost = [name for key in SETTINGS if key != "db" and os.environ.get(name := f"TAGGER_{key.upper()}")]
     if lost:

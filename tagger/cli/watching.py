@@ -47,7 +47,7 @@ def watch(settle: str, poll: bool, paths: tuple[bytes, ...], **options: Any) -> 
 
     Example: tagger watch --settle 1m ~/Music
     """
-    from tagger.settings import parse_duration
+    from tagger.config.settings import parse_duration
     from tagger.watch import check_folders, on_network, settled
 
     settle_s = parse_duration(settle)

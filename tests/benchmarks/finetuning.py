@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagger.card import read_card
-from tagger.learn import learn
+from tagger.learning.fitting import learn
 from tagger.model import shipped_model_dir
 from tests.benchmarks.learning import Heard, examples, hear, mels
 from training.dataset import Clips, artist_folds

@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 
 from tagger.audio import open_recording
 from tagger.features import FeatureConfig, chunks, log_mel, mels_from_cache, normalise
-from tagger.heads import blended, distance
-from tagger.learn import Examples, fit, learn
+from tagger.learning.fitting import Examples, fit, learn
+from tagger.learning.heads import blended, distance
+from tagger.learning.reference import artist_number
 from tagger.model import load_model, shipped_model_dir
 from tagger.pooling import N_FLUCTUATION, fluctuation, pool
-from tagger.reference import artist_number
 
 DATA = Path(os.environ.get("TAGGER_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 CONFIG = FeatureConfig()

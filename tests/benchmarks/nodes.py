@@ -65,7 +65,7 @@ def cluster(folder: Path, _rounds: int) -> list[Row]:
 def _aside(tasks: list[ListenTask]) -> list[Row]:
     """The process that listens beside a Dask worker: its memory, and what it takes to start one."""
     from tagger.classify import listen
-    from tagger.ear import Ear
+    from tagger.cluster.ear import Ear
     from tagger.guard import guarded
 
     started_s = time.perf_counter()
@@ -133,7 +133,7 @@ def _remembered(folder: Path, model: str, heard: object) -> list[Row]:
 
 def _sent(folder: Path, model: str) -> list[Row]:
     """What Dask takes for a track, with workers that have nothing to do."""
-    from tagger.dispatch import listen_all
+    from tagger.cluster.dispatch import listen_all
     from tagger.job import Cluster
     from tagger.tracks import ListenTask
 

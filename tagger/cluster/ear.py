@@ -1,10 +1,10 @@
 """A listening process at the other end of two pipes: whatever a file does to it, who asked only hears of it.
 
-`Ear` is the asking end; ``python -m tagger.ear`` is the process. It is a plain subprocess because a Dask
-worker is a daemonic process, which `multiprocessing` forbids to have any of its own. A message is its length
-in eight bytes and a pickle. To a request (a function and its arguments) the process answers twice: with one
-byte when it begins, so that one that could not even start is not taken for the victim of a file; and with the
-result. POSIX only: pipes are waited for with `select`.
+`Ear` is the asking end; ``python -m tagger.cluster.ear`` is the process. It is a plain subprocess because
+a Dask worker is a daemonic process, which `multiprocessing` forbids to have any of its own. A message is
+its length in eight bytes and a pickle. To a request (a function and its arguments) the process answers
+twice: with one byte when it begins, so that one that could not even start is not taken for the victim of
+a file; and with the result. POSIX only: pipes are waited for with `select`.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Ear:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             # -P: a folder called tagger in the directory it is started from is not the program.
-            argv = [sys.executable, "-P", "-m", "tagger.ear", *([_NICE] if self._nice else [])]
+            argv = [sys.executable, "-P", "-m", "tagger.cluster.ear", *([_NICE] if self._nice else [])]
             path = os.pathsep.join(filter(None, sys.path))
             try:
                 self._process = subprocess.Popen(

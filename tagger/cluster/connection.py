@@ -3,11 +3,11 @@
 Through `distributed` itself and not joblib's Dask backend: that ends the whole call with the first task that
 Dask gives up, without saying which one it was; has no limit of its own on what is in flight beside batches it
 sizes by time; and no word on workers that are not fit. What is sent and what comes of it is the business of
-`tagger.dispatch`; here alone Dask is imported.
+`tagger.cluster.dispatch`; here alone Dask is imported.
 
 Nothing of ours is in what Dask itself must understand: a worker that cannot unpickle a task is closed by its
 own Dask, tasks of others and all. So what is called is `eval`, which every Python has, with a line that looks
-for `tagger.node` only when it runs, and bytes.
+for `tagger.cluster.node` only when it runs, and bytes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _DROPPED = (CancelledError, AsyncCancelledError, TimeoutError, OSError)
 """What Dask raises where a connection, and not the task, is in trouble."""
 
 
-_NODE = "__import__('tagger.node', fromlist=['node'])"
+_NODE = "__import__('tagger.cluster.node', fromlist=['node'])"
 _ERRAND = f"(__import__('distributed').get_worker().address, {_NODE}.carry_out(*asked))"
 _LEAVE = f"{_NODE}.leave(run)"
 
@@ -137,8 +137,8 @@ class Link:
         return None
 
     def send(self, key: str, *errand: object, rather: Sequence[str] = ()) -> None:
-        """Hand an errand (see `tagger.node.carry_out`) to the scheduler, to be done by one of the workers
-        `rather` if any of them is there."""
+        """Hand an errand (see `tagger.cluster.node.carry_out`) to the scheduler, to be done by one of the
+        workers `rather` if any of them is there."""
         where = {"workers": list(rather), "allow_other_workers": True} if rather else {}
         future = self._futures[key] = self._submit(errand, key=key, **where)
         self._tell_of(future)

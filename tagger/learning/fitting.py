@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
 
-from tagger.heads import blended, distance
+from tagger.learning.heads import blended, distance
 
 N_FOLDS = 5
 PENALTY = 0.01
@@ -70,7 +70,7 @@ class Examples:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Linear:
-    """A fitted layer over standardised embeddings; see `tagger.heads.Head`."""
+    """A fitted layer over standardised embeddings; see `tagger.learning.heads.Head`."""
 
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from tagger.learn import MOST_LOST, named_out_of_fold, precision_threshold
+from tagger.learning.fitting import MOST_LOST, named_out_of_fold, precision_threshold
 
 CHANCE = 0.05
 """What takes a base model's place must be better by more than chance would give more often than this."""

@@ -21,7 +21,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tagger.configfile import (
+from tagger.cluster.elsewhere import PathMap
+from tagger.config.file import (
     ENV_CONFIG,
     ENV_LIBRARY,
     LIBRARIES,
@@ -32,9 +33,8 @@ from tagger.configfile import (
     said_in_file,
     suggest,
 )
-from tagger.elsewhere import PathMap
+from tagger.config.settings import SETTINGS
 from tagger.errors import ConfigError
-from tagger.settings import SETTINGS
 from tagger.tracks import ExtraTag, WriteMode, display
 
 

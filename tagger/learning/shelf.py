@@ -18,8 +18,8 @@ from pathlib import Path
 from tagger.card import ModelCard
 from tagger.config import Config, Loaded
 from tagger.errors import ModelError
-from tagger.headfile import BASE, NAME, read_head, read_head_card, versions
-from tagger.heads import Head, HeadCard
+from tagger.learning.headfile import BASE, NAME, read_head, read_head_card, versions
+from tagger.learning.heads import Head, HeadCard
 from tagger.tracks import display
 
 _CHOSEN = "chosen.json"

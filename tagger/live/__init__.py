@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from tagger.classify import MIN_SOUND_S, SILENT_PEAK, Listener
 from tagger.errors import AudioError
 from tagger.features import FeatureConfig, chunks, log_mel, normalise
+from tagger.live.sources import Source
+from tagger.live.streaming import End, Pcm, Sound, decoded
 from tagger.pooling import fluctuation, pool
-from tagger.sources import Source
-from tagger.streaming import End, Pcm, Sound, decoded
 from tagger.tracks import GenreEstimate, TrackAnalysis
 
 STEP_S = 2.0

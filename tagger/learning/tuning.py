@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from tagger.card import CARD_FILE, ModelCard, read_card
 from tagger.errors import ModelError
-from tagger.heads import Head
-from tagger.lessons import Lessons, Whose, groups
+from tagger.learning.heads import Head
+from tagger.learning.lessons import Lessons, Whose, groups
+from tagger.learning.teach import said_in_use
+from tagger.learning.verdict import Report, judged
 from tagger.store import Store
-from tagger.teach import said_in_use
 from tagger.tracks import display
-from tagger.verdict import Report, judged
 
 FORMAT = 1
 MANIFEST_FILE, SAID_FILE, BUNDLE_DIR = "manifest.json", "said.json", "bundle"

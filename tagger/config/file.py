@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tagger.config.settings import RENAMED, SETTINGS
 from tagger.errors import ConfigError
-from tagger.settings import RENAMED, SETTINGS
 from tagger.tracks import display
 
 MAX_CONFIG_BYTES = 1 << 20

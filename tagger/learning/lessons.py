@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagger.canon import canonical, is_genre
 from tagger.card import ModelCard
 from tagger.decision import chunk_probabilities
 from tagger.genres import display_name, genre_key, name_problem
-from tagger.hierarchy import leaf, most_specific
-from tagger.reference import artist_number
+from tagger.learning.canon import canonical, is_genre
+from tagger.learning.hierarchy import leaf, most_specific
+from tagger.learning.reference import artist_number
 from tagger.store import Store
 from tagger.store.columns import (
     activations_from_blob,

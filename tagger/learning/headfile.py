@@ -1,7 +1,7 @@
 """The bundle of a head: a folder with ``card.json`` and ``weights.npz``, saved, and read strictly.
 
 Nothing in it is code, arrays are read without pickle, and whatever does not fit is refused with a sentence of
-its own. Where the bundles lie is `tagger.shelf`'s to say.
+its own. Where the bundles lie is `tagger.learning.shelf`'s to say.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 from tagger.card import CARD_FILE
 from tagger.errors import ModelError
-from tagger.heads import Head, HeadCard
+from tagger.learning.heads import Head, HeadCard
 from tagger.tracks import display
 
 FORMAT = 1

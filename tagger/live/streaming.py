@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagger.errors import AudioError, ConfigError
+from tagger.live.sources import Source
 from tagger.mixing import BLOCK, Mixer
 from tagger.resample import Resampler
-from tagger.sources import Source
 
 _FORMATS = "aac,aiff,asf,flac,matroska,mov,mp3,mpegts,ogg,tta,w64,wav"  # no playlists to be followed
 _OPENING = {

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import pairwise
 from types import MappingProxyType
 
-from tagger.canon import canonical
 from tagger.genres import genre_key, name_problem
+from tagger.learning.canon import canonical
 
 MAX_GENRES = 5
 """More genres than this a track are no help to anybody."""
@@ -29,7 +29,7 @@ def check_max_genres(value: object) -> int:
     Raises
     ------
     ValueError
-        As `tagger.settings` has them.
+        As `tagger.config.settings` has them.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_GENRES:
         raise ValueError(f"is {value!r:.60}, but must be a whole number from 1 to {MAX_GENRES}")

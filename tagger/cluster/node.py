@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 import tagger
-from tagger.ear import DiedError, Ear
+from tagger.cluster.ear import DiedError, Ear
 from tagger.errors import ClusterError, TaggerError
 from tagger.guard import GRACE_S, Worker, crashed, guarded, timed_out
 from tagger.tracks import Heard, ListenTask, display

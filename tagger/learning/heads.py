@@ -2,7 +2,7 @@
 
 A head stands on a base model and hears nothing itself. It is a linear layer over the pooled embedding
 (`tagger.pooling`) with a memory of the music it was learnt from, so that it can say of other music that it is
-none of this. Its bundle is read by `tagger.headfile`.
+none of this. Its bundle is read by `tagger.learning.headfile`.
 """
 
 from __future__ import annotations

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from tagger.card import ModelCard
 from tagger.errors import ModelError
-from tagger.heads import Head, HeadCard
-from tagger.learn import Examples, Learnt, learn, lost
-from tagger.lessons import Lessons
-from tagger.reference import Reference
-from tagger.verdict import Report, judged
+from tagger.learning.fitting import Examples, Learnt, learn, lost
+from tagger.learning.heads import Head, HeadCard
+from tagger.learning.lessons import Lessons
+from tagger.learning.reference import Reference
+from tagger.learning.verdict import Report, judged
 
 
 def teach(

@@ -3,7 +3,7 @@
 `listen_all` is that of `tagger.pool`, elsewhere: at most two tasks a thread are in flight, reports come one
 by one, and nothing but reports comes back: the caller stays the only writer of files and database.
 
-- What crashes or hangs does so in a process beside the worker (`tagger.node`), and is named at once.
+- What crashes or hangs does so in a process beside the worker (`tagger.cluster.node`), and is named at once.
 - When a worker is lost, Dask hands its tasks to others. A task that Dask gives up after several losses is
   tried once more when all else is done, with nothing of ours beside it, and named if that fails too.
 - When the scheduler is lost it is waited for, and what was in flight is sent again.
@@ -24,10 +24,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tagger
-from tagger import node
 from tagger.card import read_card
-from tagger.cluster import Link, Lost, Misfit
-from tagger.elsewhere import at_home, to_there
+from tagger.cluster import node
+from tagger.cluster.connection import Link, Lost, Misfit
+from tagger.cluster.elsewhere import at_home, to_there
 from tagger.errors import ClusterError
 from tagger.guard import Worker, taken_along
 from tagger.interrupts import check

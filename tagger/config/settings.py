@@ -15,10 +15,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tagger.elsewhere import check_address, check_maps
-from tagger.envtext import from_here, is_path, items, pairs, scalar
+from tagger.cluster.elsewhere import check_address, check_maps
+from tagger.config.envtext import from_here, is_path, items, pairs, scalar
 from tagger.genres import genre_key, name_problem
-from tagger.hierarchy import check_max_genres, check_parents
+from tagger.learning.hierarchy import check_max_genres, check_parents
 from tagger.tracks import ExtraTag, WriteMode
 
 MAX_SEGMENTS = 1000

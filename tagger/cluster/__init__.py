@@ -1,0 +1,1 @@
+"""Listening on other computers (extra [dask])."""
