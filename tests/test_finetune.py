@@ -313,6 +313,8 @@ def test_what_is_better_is_kept_chosen_and_can_be_taken_back(
     shown = {line["id"]: line["used"] for line in here("models", "--json", "--db", taught).lines}
     assert shown["gtzan@2"] is False and sum(shown.values()) == 1
     assert here("status", "--db", taught).code == 0
+    shown = here("config", "show", "--json", "--db", taught).lines[0]["model"]
+    assert shown == {"value": str(folders[0]), "from": "tagger models use"}
     named = here("models", "--json", "--db", taught, "--config", config).lines
     assert {line["id"] for line in named if line["used"]} == {"gtzan@2"}
     assert here("models", "--db", taught, "use", "tuned").code == 0

@@ -82,6 +82,9 @@ def show(as_json: bool, db: Path | None, config: Path | None) -> None:
     loaded = load(config, os.environ, library_chosen())
     settings = loaded.config.with_options(db=db)
     sources = dict(loaded.sources) | ({"db": "option --db"} if db else {})
+    in_use = load_settings(config, db=db)
+    if in_use.model != settings.model:
+        settings, sources["model"] = in_use, "tagger models use"
     values = {key: _plain(getattr(settings, key)) for key in sources}
     if as_json:
         click.echo(json.dumps({key: {"value": values[key], "from": sources[key]} for key in sources}))
