@@ -46,7 +46,7 @@ def finetune(
 
     Six networks are trained from the weights of the one in use: five for honest figures, each without a fifth
     of the artists, and one with everything. It is put to use only where it is right more often on your own
-    labels than what is in use now; exit code 1 says that it is not. Then everything is listened to again.
+    labels than what is in use now; exit code 1 says that it is not. Then `tagger run --stale` hears with it.
     Interrupted, the same command goes on where it was. Needs `pip install 'tagger[train]'`.
 
     Example: tagger finetune --from-tags
@@ -106,8 +106,8 @@ def finetune(
         if job.rehearsed:
             click.echo(f"Of the tracks that it was sure of, {changed:.1%} now get one of the new genres.")
         if saved:
-            click.echo(f"\n{saved} listens from now on: the next `tagger run` hears everything again with "
-                       "it. `tagger models back` goes back.")  # fmt: skip
+            click.echo(f"\n{saved} listens from now on; `tagger run --stale` hears with it what another "
+                       "network heard. `tagger models back` goes back.")  # fmt: skip
         else:
             click.echo("\nNothing was saved; --force saves and uses it all the same.")
     sys.exit(0 if saved else 1)

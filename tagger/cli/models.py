@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +96,7 @@ def use(context: click.Context, head: str) -> None:
 
     shelf = heads_dir(context.obj.db)
     own = own_models(models_dir(context.obj.db))
+    before = _ear(context.obj.db)
     wanted = BASE if head == BASE else find(context.obj.db, head)
     if wanted in own:
         load_model(own[wanted])
@@ -108,7 +108,7 @@ def use(context: click.Context, head: str) -> None:
         except ModelError:  # damaged: this choice is the first
             history = []
         choose_head(shelf, [*history, wanted])
-    _say_used(wanted, own)
+    _say_used(context.obj.db, before)
 
 
 @models.command()
@@ -116,14 +116,12 @@ def use(context: click.Context, head: str) -> None:
 def back(context: click.Context) -> None:
     """Take up the choice before."""
     from tagger.job import run_lock
-    from tagger.learning.headfile import BASE
-    from tagger.learning.shelf import choices, choose_head, heads_dir, models_dir, own_models
+    from tagger.learning.shelf import choices, choose_head, heads_dir
 
-    shelf = heads_dir(context.obj.db)
+    shelf, before = heads_dir(context.obj.db), _ear(context.obj.db)
     with run_lock(context.obj.db):
-        history = choices(shelf)[:-1]
-        choose_head(shelf, history)
-    _say_used((history or [BASE])[-1], own_models(models_dir(context.obj.db)))
+        choose_head(shelf, choices(shelf)[:-1])
+    _say_used(context.obj.db, before)
 
 
 @models.command()
@@ -132,21 +130,36 @@ def back(context: click.Context) -> None:
 def remove(context: click.Context, head: str) -> None:
     """Delete a version of a head or network of yours. If it is in use, the choice before is taken up."""
     from tagger.job import run_lock
-    from tagger.learning.headfile import BASE
-    from tagger.learning.shelf import choices, find, heads_dir, models_dir, own_models, remove_taught
+    from tagger.learning.shelf import find, remove_taught
 
     if "@" not in head:
         raise click.UsageError(f"Which version? `tagger models` lists them; write {head}@1, say.")
-    wanted = find(context.obj.db, head)
+    wanted, before = find(context.obj.db, head), _ear(context.obj.db)
     with run_lock(context.obj.db):
         remove_taught(context.obj.db, wanted)
-    last = (choices(heads_dir(context.obj.db)) or [BASE])[-1]
-    _say_used(last, own_models(models_dir(context.obj.db)))
+    _say_used(context.obj.db, before)
 
 
-def _say_used(taught: str, own: Mapping[str, Path]) -> None:
-    if taught in own:
-        click.echo(f"{taught} listens from now on: the next `tagger run` hears everything again with it.")
-        return
-    who = "The model itself decides" if taught == "base" else f"{taught} decides"
-    click.echo(f"{who} from now on; `tagger write --mode own` writes it, without listening again.")
+def _ear(database: Path) -> Path | None:
+    """The own network that listens, None for the shipped one."""
+    from tagger.errors import ModelError
+    from tagger.learning.shelf import model_in_use
+
+    try:
+        return model_in_use(database)
+    except ModelError:  # damaged, which the command is about to mend or to say
+        return None
+
+
+def _say_used(database: Path, before: Path | None) -> None:
+    from tagger.learning.headfile import BASE
+    from tagger.learning.shelf import choices, heads_dir
+
+    last = (choices(heads_dir(database)) or [BASE])[-1]
+    who = "The model itself" if last == BASE else last
+    if _ear(database) != before:
+        click.echo(f"{who} listens from now on; `tagger run --stale` hears with it what another heard.")
+    else:
+        click.echo(
+            f"{who} decides from now on; `tagger write --mode own` writes it, without listening again."
+        )
