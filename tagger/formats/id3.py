@@ -243,13 +243,14 @@ def _frames(plain: bytes, start: int, version: int) -> tuple[list[_Frame], bool]
         return _walk(plain, start, version, plain_sizes=True)[0], True
     walks = [_walk(plain, start, version, plain_sizes=kind) for kind in (False, True)]
     for kind, (frames, clean) in enumerate(walks):
-        if clean or walks[0] == walks[1]:
+        if clean or (clean is False and walks[0] == walks[1]):
             return frames, bool(kind)
     raise UnsafeError("its ID3 tag is damaged: the sizes of its frames lead nowhere")
 
 
-def _walk(plain: bytes, start: int, version: int, *, plain_sizes: bool) -> tuple[list[_Frame], bool]:
-    """Frames up to the padding; the flag tells whether nothing but frames and padding was met."""
+def _walk(plain: bytes, start: int, version: int, *, plain_sizes: bool) -> tuple[list[_Frame], bool | None]:
+    """Frames up to the padding; the flag tells whether nothing but frames and padding was met, and is None
+    where a frame's size cannot be right: readers differ on what follows it."""
     head, name_length = (6, 3) if version == 2 else (10, 4)
     frames: list[_Frame] = []
     while start + head <= len(plain):
@@ -258,12 +259,12 @@ def _walk(plain: bytes, start: int, version: int, *, plain_sizes: bool) -> tuple
             break
         digits = plain[start + name_length : start + name_length + (3 if version == 2 else 4)]
         if not plain_sizes and any(byte & 0x80 for byte in digits):
-            return frames, False
+            return frames, None
         end = start + head + (int.from_bytes(digits, "big") if plain_sizes else synchsafe(digits))
         if end > len(plain):
             if version != 4:
                 raise UnsafeError("its ID3 tag is damaged: a frame claims more bytes than the tag has")
-            return frames, False
+            return frames, None
         frames.append(_Frame(name, start, end))
         start = end
     return frames, not plain[start:].strip(b"\0")

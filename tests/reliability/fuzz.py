@@ -333,8 +333,8 @@ def decoded(path: bytes) -> str:
                     with suppress(av.FFmpegError):
                         for frame in packet.decode():
                             digest.update(frame.to_ndarray().tobytes())
-        except (av.FFmpegError, ValueError) as error:
-            digest.update(type(error).__name__.encode())
+        except (av.FFmpegError, ValueError):
+            pass  # what stands behind the last block of a damaged file may be our tag: samples alone count
     return digest.hexdigest()
 
 
