@@ -272,6 +272,8 @@ def test_a_job_is_taken_up_again_and_one_on_other_labels_is_not(taught: Path, tm
     assert [p.path for p in manifest.tracks[:30]] == [one.path for one in job.lessons.whose]
     other = open_job(folder, job, base_dir, CARD, "tuned", 50)
     assert other != work and not work.exists()
+    longer = open_job(folder, job, base_dir, CARD, "tuned-more", None)
+    assert open_job(folder, job, base_dir, CARD, "tuned", 50) == other and longer.exists()
     with pytest.raises(ModelError, match="did not finish"):
         report_on(other, job, CARD, None)
     (other / "manifest.json").write_text("{}")
@@ -298,7 +300,7 @@ def test_what_is_better_is_kept_chosen_and_can_be_taken_back(
     finished(work, job, right=True)
     report, _ = report_on(work, job, CARD, None)
     assert report.adopt and report.accuracy == 1 and report.in_use_accuracy == 0
-    assert renamed(work, CARD) == pytest.approx(1 / 40)
+    assert renamed(work, CARD) == pytest.approx(1 / 40) and report.n_old == 0
     shelf = models_dir(taught)
     folders = [keep_model(work, shelf, report, "tuned") for _ in range(2)]
     assert [f.name for f in folders] == ["1", "2"]

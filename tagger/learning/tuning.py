@@ -31,6 +31,8 @@ from tagger.tracks import display
 FORMAT = 1
 MANIFEST_FILE, SAID_FILE, BUNDLE_DIR = "manifest.json", "said.json", "bundle"
 LEAST_REHEARSED, MOST_REHEARSED = 100, 1000
+N_DIGITS = 12
+"""Of a work folder's name that tell one job from another."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,9 +112,9 @@ def open_job(folder: Path, job: Job, base: Path, card: ModelCard, name: str, ste
         ],
     }  # fmt: skip
     text = json.dumps(table, indent=1)
-    work = folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    work = folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:N_DIGITS]}"
     try:
-        for other in folder.glob(f"{name}-*"):
+        for other in folder.glob(f"{name}-{'[0-9a-f]' * N_DIGITS}"):  # not that of a longer name
             if other != work:
                 shutil.rmtree(other)
         work.mkdir(parents=True, exist_ok=True)
@@ -137,7 +139,6 @@ def report_on(work: Path, job: Job, card: ModelCard, in_use: Head | None) -> tup
         rows = np.array(said["track"], dtype=np.int64)
         fold = np.array(said["fold"], dtype=np.int64)
         p = np.array(said["probabilities"], dtype=np.float64)
-        rehearsed = np.array(said["rehearsed"], dtype=np.int64)
     except (OSError, ValueError, KeyError):
         where = display(os.fsencode(work))
         raise ModelError(
@@ -156,8 +157,8 @@ def report_on(work: Path, job: Job, card: ModelCard, in_use: Head | None) -> tup
         rival_said=rival_said[rows],
         least_threshold=card.decision.threshold,
         few_threshold=card.decision.threshold,
-        n_old=len(rehearsed),
-        # Nobody knows what they truly are: told, but not held against it.
+        # Of the tracks for rehearsal nobody knows what they truly are: see `renamed`, which is told beside.
+        n_old=0,
         old_lost=0.0,
         former=None if in_use is None else sum(in_use.card.labels.values()),
     )
