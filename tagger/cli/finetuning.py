@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from tagger.cli.common import JSON, load_settings, model_dir, open_for_reading, settings_options
-from tagger.cli.learning import MIN_TRACKS, show_lessons, show_report
+from tagger.cli.learning import FROM_TAGS, LEAST_TRACKS, show_lessons, show_report
 
 NAME = "tuned"
 LOG_FILE = "errors.log"
@@ -23,11 +23,8 @@ WORTH_IT = 500
 
 
 @click.command()
-@click.option("--from-tags", is_flag=True, help="Learn from the genres in the files, too.")
-@click.option(
-    "--min-tracks", type=click.IntRange(min=2), default=MIN_TRACKS, show_default=True, metavar="N",
-    help="Leave out genres of fewer tracks.",
-)  # fmt: skip
+@FROM_TAGS
+@LEAST_TRACKS
 @click.option(
     "--steps", type=click.IntRange(min=10), metavar="N",
     help="Batches each network learns from, in place of what the number of labels calls for.",

@@ -29,13 +29,16 @@ MIN_TRACKS = 5
 SHOWN_CONFUSIONS = 8
 SHOWN_SPELLINGS = 3
 
-
-@click.command()
-@click.option("--from-tags", is_flag=True, help="Learn from the genres in the files, too.")
-@click.option(
+FROM_TAGS = click.option("--from-tags", is_flag=True, help="Learn from the genres in the files, too.")
+LEAST_TRACKS = click.option(
     "--min-tracks", type=click.IntRange(min=2), default=MIN_TRACKS, show_default=True, metavar="N",
     help="Leave out genres of fewer tracks.",
 )  # fmt: skip
+
+
+@click.command()
+@FROM_TAGS
+@LEAST_TRACKS
 @click.option("--only-mine", is_flag=True, help="Forget the model's own genres: know those learnt alone.")
 @click.option("--name", default=NAME, show_default=True, help="Name of the head.")
 @click.option("--force", is_flag=True, help="Use it even if it is no better than what is in use.")
