@@ -24,6 +24,9 @@ def listen(task: ListenTask) -> Heard:
     match Path(os.fsdecode(task.path)).stem:
         case "segfault":
             ctypes.string_at(0)
+        case "late-segfault":
+            time.sleep(task.time_limit_s + 0.2)
+            ctypes.string_at(0)
         case "exit":
             os._exit(3)
         case "sys-exit":

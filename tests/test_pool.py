@@ -65,6 +65,13 @@ def test_R21_planted_faults_are_named_and_cost_nobody_else(
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_a_crash_is_told_from_a_process_that_took_too_long_however_late_it_comes() -> None:
+    task = ListenTask(path=b"/music/late-segfault.mp3", model_dir="", time_limit_s=0.5)
+    (heard,) = listen_all([task], worker=listen, n_jobs=1)
+    assert heard.failure is Status.CRASHED, heard.reason
+    assert "SIGSEGV" in heard.reason or sys.platform != "linux"
+
+
 def test_leaving_early_stops_the_workers_at_once() -> None:
     tasks = [ListenTask(path=b"/music/%d.mp3" % i, model_dir="", time_limit_s=60) for i in range(50)]
     tasks.insert(3, ListenTask(path=b"/music/loop.mp3", model_dir="", time_limit_s=60))

@@ -495,6 +495,11 @@ def test_an_ape_tag_beside_id3_is_reported(make: Callable[..., Path]) -> None:
         (b"ID3\5\0\0" + to_synchsafe(20) + b"TIT2\0\0\0\2\0\0\0t" + bytes(8), "unknown version"),
         (b"ID3\4\0\0" + to_synchsafe(300) + b"TIT2", "cut off"),
         (b"ID3\3\0\0" + to_synchsafe(10) + b"\1\2\3\4\5\6\7\x08\x09\x0a", "no frame that can be read"),
+        (b"ID3\4\0\0" + to_synchsafe(0), "no frame that can be read"),
+        (
+            b"ID3\4\0\0" + to_synchsafe(36) + b"TIT2\0\0\0\2\0\0\3t\0\0E1\0\0\0\2\0\0\3aTCON\0\0\0\2\0\0\3b",
+            "interrupted",
+        ),
     ],
 )
 def test_id3_tags_that_cannot_be_changed_in_part_are_refused(tag: bytes, reason: str) -> None:

@@ -102,10 +102,12 @@ def _set_field(tag: bytes, field: _Field) -> bytes:
     frames, plain_sizes = _frames(plain, first, version)
     behind = frames[-1].end if frames else first
     empty_behind = not plain[behind:].strip(b"\0")
-    if not frames and not empty_behind:
+    if not plain or (not frames and not empty_behind):
         raise UnsafeError("its ID3 tag has no frame that can be read")
 
     name = _stored_name(field.name, version)
+    if name in plain[behind:]:  # some readers find the next frame there, others stop before it
+        raise UnsafeError("its ID3 tag is damaged: its frames are interrupted by bytes that are none")
     old = [
         frame for frame in frames if frame.name == name and _is_called(field, plain, frame, version, flags)
     ]
