@@ -16,6 +16,7 @@ from tagger.job import Report, RunOptions, RunSummary
 from tagger.limits import Gate
 from tagger.model import ModelCard, load_model
 from tagger.scan import scan
+from tagger.sketches import sketch_changes
 from tagger.store import Store, TrackFilter, TrackRow
 from tagger.tracks import Heard, ListenTask, Track
 from tagger.writing import settle_unfinished
@@ -77,6 +78,9 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
             run.stop(n_left=len(tracks))
         else:
             run.mark_missing()
+        if not options.dry_run:
+            with run.profile.timed("database"):
+                sketch_changes(store)
     return run.summary()
 
 

@@ -8,12 +8,13 @@ dimension by its deviation was tried and finds fewer neighbours of the same genr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tagger.sketches import FLOAT_BYTES
 from tagger.store import Store
 
 MAX_COMPARED = 20_000
@@ -21,14 +22,6 @@ MAX_COMPARED = 20_000
 LEAST_ALIKE = 0.1
 """Below this two tracks are strangers: the cosine of tracks drawn at random is about 0."""
 
-MEAN_OF = 20_000
-"""Tracks whose mean stands for that of a larger library: a hundredth of a deviation from it."""
-
-_FLOAT_BYTES = 4
-_EMBEDDINGS = (
-    "SELECT track_id, embedding FROM analyses WHERE model_id = ? AND length(embedding) > 0 "
-    "AND track_id NOT IN (SELECT id FROM tracks WHERE missing_since_ns IS NOT NULL)"
-)
 _BLOCK = 10_000
 
 
@@ -73,10 +66,10 @@ def load_embeddings(
         (model_id, json.dumps(chosen.tolist())),
     )
     n_found = len(rows)
-    size = max((len(row[1]) for row in rows), default=0) if n_dims is None else n_dims * _FLOAT_BYTES
+    size = max((len(row[1]) for row in rows), default=0) if n_dims is None else n_dims * FLOAT_BYTES
     rows = [row for row in rows if len(row[1]) == size]
     if not rows:
-        nothing = np.zeros((0, size // _FLOAT_BYTES), np.float32)
+        nothing = np.zeros((0, size // FLOAT_BYTES), np.float32)
         return Embeddings(
             np.zeros(0, np.int64), nothing, np.zeros(nothing.shape[1], np.float32), 0, n_found
         )  # fmt: skip
@@ -132,86 +125,6 @@ def nearest(
     best = np.argpartition(-similarity, k - 1)[:k]
     best = best[np.lexsort((embeddings.ids[best], -similarity[best]))]
     return [(int(embeddings.ids[i]), float(similarity[i])) for i in best if similarity[i] >= LEAST_ALIKE]
-
-
-def nearest_in(
-    store: Store,
-    model_id: str,
-    embedding: NDArray[np.float32],
-    *,
-    but: int | None,
-    k: int = 10,
-    among: Sequence[int] | None = None,
-) -> tuple[list[tuple[int, float]], int]:
-    """The tracks of a library that sound most like a given one, in the memory of a small part of it.
-
-    As `nearest` among all of `load_embeddings`; of a library of more than `MEAN_OF` tracks the mean is that
-    of so many drawn from it.
-
-    Parameters
-    ----------
-    embedding, but, k, among
-        As `nearest` has them.
-
-    Returns
-    -------
-    list of (id, similarity), n_skipped
-        `n_skipped` as `Embeddings` has it.
-
-    Raises
-    ------
-    StoreError
-        The database cannot be read.
-    """
-    n_dims = len(embedding)
-    mean = _mean(store, model_id, n_dims)
-    direction = embedding - mean
-    direction = direction / max(float(np.linalg.norm(direction)), 1e-12)
-    wanted = None if among is None else np.asarray(among, dtype=np.int64)
-    best: list[tuple[float, int]] = []
-    n_skipped = 0
-    for ids, vectors, n_others in _in_parts(store, model_id, n_dims):
-        n_skipped += n_others
-        centred = vectors - mean
-        length = np.sqrt(np.einsum("ij,ij->i", centred, centred))
-        # Not by `@`: for so few rows the threads of a BLAS wait for one another longer than they work.
-        similarity = np.einsum("ij,j->i", centred, direction) / np.where(length > 0, length, 1)
-        fits = (similarity >= LEAST_ALIKE) & (ids != but)
-        if wanted is not None:
-            fits &= np.isin(ids, wanted)
-        if fits.sum() > k:
-            fits &= similarity >= np.partition(similarity[fits], -k)[-k]
-        best += [(-float(similarity[i]), int(ids[i])) for i in np.flatnonzero(fits)]
-        best = sorted(best)[:k]
-    return [(track_id, -much) for much, track_id in best], n_skipped
-
-
-def _in_parts(
-    store: Store, model_id: str, n_dims: int, ids: Sequence[int] | None = None
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], int]]:
-    """Ids and embeddings (n, n_dims) of the tracks there, of these ids alone where they are given, by the
-    thousand; and how many beside them have an embedding of another length."""
-    sql, params = _EMBEDDINGS, [model_id]
-    if ids is not None:
-        sql += " AND track_id IN (SELECT value FROM json_each(?))"
-        params.append(json.dumps(ids))
-    for rows in store.in_parts(sql, params):
-        fitting = [row for row in rows if len(row[1]) == n_dims * _FLOAT_BYTES]
-        vectors = np.frombuffer(b"".join(row[1] for row in fitting), dtype="<f4").reshape(-1, n_dims)
-        yield np.array([row[0] for row in fitting], np.int64), vectors, len(rows) - len(fitting)
-
-
-def _mean(store: Store, model_id: str, n_dims: int) -> NDArray[np.float32]:
-    """Mean of the embeddings of this length, or of `MEAN_OF` of them; 0 where there are none."""
-    (highest,) = store.query("SELECT coalesce(max(track_id), 0) FROM analyses")[0]
-    drawn = None
-    if highest > MEAN_OF:
-        drawn = sorted((np.random.default_rng(0).choice(highest, size=MEAN_OF, replace=False) + 1).tolist())
-    total, n = np.zeros(n_dims, np.float64), 0
-    for ids, vectors, _ in _in_parts(store, model_id, n_dims, drawn):
-        total += vectors.sum(axis=0, dtype=np.float64)
-        n += len(ids)
-    return (total / max(n, 1)).astype(np.float32)
 
 
 def flat(embeddings: Embeddings) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tagger.sketches import sketch_changes
 from tagger.store import Store
 from tagger.store.columns import to_json
 from tagger.store.tables import TABLES
@@ -145,8 +146,8 @@ def some_tracks(n: int = 24, *, root: bytes = b"/music") -> list[Made]:
     return [*found, damaged]
 
 
-def make_large_database(path: Path, n: int) -> None:
-    """`n` tracks in one go, straight into the tables of a fresh database."""
+def make_large_database(path: Path, n: int, *, n_dims: int = 128) -> None:
+    """`n` tracks in one go, straight into the tables of a fresh database, as a run would leave them."""
     with Store.open(path) as store:
         run_id = store.begin_run("run", model_id=MODEL_ID, options={}, version="1")
         store.finish_run(run_id, state="done", exit_code=0, counts={"tagged": n}, tracks_per_s=20.0)
@@ -167,20 +168,21 @@ def make_large_database(path: Path, n: int) -> None:
             "INSERT INTO analyses VALUES (?, ?, 12, ?, ?, ?)",
             (
                 (track_id, MODEL_ID, len(GENRES), bytes(240), vector.tobytes())
-                for track_id, vector in zip(range(1, n + 1), _vectors(n), strict=True)
+                for track_id, vector in zip(range(1, n + 1), _vectors(n, n_dims), strict=True)
             ),
         )
         conn.execute("INSERT INTO tracks_fts (tracks_fts) VALUES ('rebuild')")
         conn.execute(next(sql for sql in TABLES if "TRIGGER tracks_fts_insert" in sql))
         conn.execute("COMMIT")
-        conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     conn.close()
+    with Store.open(path) as store:  # which empties the log when it is closed
+        sketch_changes(store)
 
 
-def _vectors(n: int) -> Iterator[np.ndarray[tuple[int], np.dtype[np.float32]]]:
+def _vectors(n: int, n_dims: int) -> Iterator[np.ndarray[tuple[int], np.dtype[np.float32]]]:
     rng = np.random.default_rng(0)
     for start in range(0, n, 10_000):
-        yield from rng.normal(0, 1, (min(10_000, n - start), 128)).astype("<f4")
+        yield from rng.normal(0, 1, (min(10_000, n - start), n_dims)).astype("<f4")
 
 
 def _rows(n: int, run_id: int) -> Iterator[tuple[object, ...]]:

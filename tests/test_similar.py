@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tagger.alike import nearest_in
 from tagger.review import worklist
-from tagger.similar import load_embeddings, nearest, nearest_in
+from tagger.similar import load_embeddings, nearest
 from tagger.store import Store
 from tests import media
 from tests.collections_made import GENRES, MODEL_ID, make_database, make_large_database, some_tracks
@@ -61,7 +62,7 @@ def test_of_a_large_library_the_mean_is_drawn_and_little_is_held(monkeypatch: py
         store._conn.execute("UPDATE analyses SET embedding = zeroblob(8) WHERE track_id IN (11, 12)")
         exact, n_skipped = nearest_in(store, "m@1", raw[0], but=1, k=5)
         assert n_skipped == 2
-        monkeypatch.setattr("tagger.similar.MEAN_OF", 1_000)
+        monkeypatch.setattr("tagger.alike.MEAN_OF", 1_000)
         monkeypatch.setattr("tagger.store.reading._AT_A_TIME", 300)
         drawn, n_skipped = nearest_in(store, "m@1", raw[0], but=1, k=5)
         assert n_skipped == 2

@@ -29,11 +29,16 @@ class Reading:
         except sqlite3.DatabaseError as error:
             raise explain(error, self._name) from error
 
-    def in_parts(self, sql: str, params: Sequence[object] = ()) -> Iterator[list[Any]]:
-        """Rows by the thousand, for more of them than memory should hold; write nothing meanwhile."""
+    def in_parts(
+        self, sql: str, params: Sequence[object] = (), *, at_a_time: int | None = None
+    ) -> Iterator[list[Any]]:
+        """Rows by the thousand, for more of them than memory should hold; write nothing meanwhile.
+
+        Large ones rather a few `at_a_time`.
+        """
         try:
             cursor = self._conn.execute(sql, params)
-            while some := cursor.fetchmany(_AT_A_TIME):
+            while some := cursor.fetchmany(at_a_time or _AT_A_TIME):
                 yield some
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise  # a bug of ours

@@ -32,6 +32,8 @@ REQUIRED = frozenset(
         "maps",
         "map_points",
         "tallies",
+        "sketches",
+        "unsketched",
     }
 )
 

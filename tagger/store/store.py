@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Self
@@ -22,6 +22,7 @@ from tagger.store.rows import (
     RunKind,
     RunState,
 )
+from tagger.store.sketched import SKETCHED, SKETCHED_AGAIN
 from tagger.store.tallies import COUNT_AGAIN
 from tagger.tracks import Outcome, Status, display
 
@@ -225,6 +226,22 @@ class Store(Catalogue):
                 {name: plain(value) for name, value in record.items()}, pk=("run_id", "track_id")
             )
 
+    def save_sketches(self, block: int, sketches: Iterable[Mapping[str, object]]) -> None:
+        """Keep the sketches of a block, inside the `transaction` in which its embeddings are read.
+
+        Parameters
+        ----------
+        sketches : iterable of mapping
+            Columns of the table `sketches` but for `block`; see `tagger.store.sketched`.
+        """
+        self._conn.execute("DELETE FROM sketches WHERE block = ?", (block,))
+        self._conn.executemany(
+            "INSERT INTO sketches (block, model_id, n_bytes, n, ids, centre, measures, steps) "
+            "VALUES (:block, :model_id, :n_bytes, :n, :ids, :centre, :measures, :steps)",
+            ({"block": block, **fields} for fields in sketches),
+        )
+        self._conn.execute("DELETE FROM unsketched WHERE block = ?", (block,))
+
     # --- care ---
 
     def integrity_check(self) -> list[str]:
@@ -246,13 +263,19 @@ class Store(Catalogue):
             for row in self._all("PRAGMA foreign_key_check")
         ]
         kept = "SELECT gone, genre, status, year, step, tagged, n, ms FROM tallies"
-        for one, other in ((kept, COUNT_AGAIN), (COUNT_AGAIN, kept)):
-            if self._one(f"SELECT 1 FROM ({one} EXCEPT {other}) LIMIT 1"):
-                problems.append("the counts of tracks do not match the tracks")
-                break
+        if self._differ(kept, COUNT_AGAIN):
+            problems.append("the counts of tracks do not match the tracks")
+        if self._differ(SKETCHED, SKETCHED_AGAIN):
+            problems.append("the sketches of embeddings do not match the embeddings")
         if not self.read_only:  # the search index is examined by a command that counts as writing
             try:
                 self._conn.execute("INSERT INTO tracks_fts (tracks_fts, rank) VALUES ('integrity-check', 1)")
             except sqlite3.DatabaseError as error:
                 problems.append(f"the search index does not match the tracks ({error})")
         return problems
+
+    def _differ(self, one: str, other: str) -> bool:
+        """Whether two questions have different answers."""
+        return any(
+            self._one(f"SELECT 1 FROM ({a} EXCEPT {b}) LIMIT 1") for a, b in ((one, other), (other, one))
+        )

@@ -6,6 +6,7 @@ what the tables hold as JSON, bytes and nanoseconds. The program does not use th
 
 from __future__ import annotations
 
+from tagger.store.sketched import ALL_UNSKETCHED, SKETCHES
 from tagger.store.tallies import FILL, TALLIES
 
 _MAPS: tuple[str, ...] = (
@@ -228,6 +229,7 @@ TABLES: tuple[str, ...] = (
     END""",
     *_MAPS,
     *TALLIES,
+    *SKETCHES,
 )
 """The current schema but for the views, one statement each."""
 
@@ -242,7 +244,9 @@ _VERSION_3: tuple[str, ...] = (
     FILL,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_MAPS, _VERSION_3)
+_VERSION_4: tuple[str, ...] = (*SKETCHES, ALL_UNSKETCHED)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_MAPS, _VERSION_3, _VERSION_4)
 """`MIGRATIONS[n - 1]` are the statements that make version n + 1 of version n. Views are made anew each time.
 
 Who changes `TABLES` once a version is released adds a migration with statements of its own, and freezes the

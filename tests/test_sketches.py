@@ -1,0 +1,298 @@
+"""Sketches of embeddings: their bounds hold, they are never out of date, and what they find is exact."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+import tagger.alike
+import tagger.sketches
+from tagger.alike import nearest_in
+from tagger.batch import run_batch
+from tagger.card import read_card
+from tagger.job import RunOptions, Told
+from tagger.model import shipped_model_dir
+from tagger.similar import load_embeddings, nearest
+from tagger.sketches import Comparison, sketch_changes, sketch_of, sketched
+from tagger.store import Store
+from tagger.store.sketched import BLOCK
+from tests.benchmarks.scale import make_tree, remember_tree
+from tests.collections_made import MODEL_ID, make_large_database
+
+N = 4 * BLOCK + 100
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("made") / "tagger.db"
+    make_large_database(path, N, n_dims=12)
+    return path
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path) -> Iterator[Store]:
+    """A copy of the database, to be changed."""
+    copy = tmp_path / "tagger.db"
+    copy.write_bytes(made.read_bytes())
+    with Store.open(copy) as store:
+        yield store
+
+
+def due(store: Store) -> list[int]:
+    return [row[0] for row in store.query("SELECT block FROM unsketched ORDER BY block")]
+
+
+def vector_of(store: Store, track_id: int) -> NDArray[np.float32]:
+    analysis = store.analysis(track_id)
+    assert analysis is not None
+    return analysis.embedding
+
+
+NUMBERS = st.one_of(
+    st.floats(-3, 3, width=32),
+    st.sampled_from([0.0, 1e-30, -1e-6, 1e4, 1e12]),
+)
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 9), st.integers(1, 12), st.floats(0, 100, width=32))
+def test_no_similarity_is_outside_its_bounds(data: st.DataObject, n: int, n_dims: int, far: float) -> None:
+    vectors = data.draw(arrays(np.float32, (n, n_dims), elements=NUMBERS)) + np.float32(far)
+    mean, other = (data.draw(arrays(np.float32, n_dims, elements=NUMBERS)) for _ in range(2))
+    length = np.linalg.norm(other.astype(np.float64))
+    direction = (other / max(length, 1e-12)).astype(np.float32)
+    sketch = sketch_of(np.arange(n), vectors)
+    said = sketch.centre + sketch.measures[0][:, None].astype(np.float64) * sketch.steps
+    assert (np.linalg.norm(vectors - said, axis=1) <= sketch.measures[2] * (1 + 1e-5)).all()
+    lower, upper = Comparison(mean, direction).bounds(sketch)
+    centred = vectors.astype(np.float64) - mean
+    lengths = np.linalg.norm(centred, axis=1)
+    cosine = np.divide(centred @ direction.astype(np.float64), lengths, out=np.zeros(n), where=lengths > 0)
+    assert (lower <= np.maximum(cosine, 0) + 1e-6).all()
+    assert (upper >= cosine - 1e-6)[lengths > 0].all()
+
+
+def test_bounds_are_narrow_where_embeddings_are_as_usual() -> None:
+    rng = np.random.default_rng(0)
+    vectors = (5 + rng.normal(0, 1, (BLOCK, 240))).astype(np.float32)
+    direction = (vectors[0] - 5) / np.linalg.norm(vectors[0] - 5)
+    lower, upper = Comparison(np.full(240, 5, np.float32), direction).bounds(
+        sketch_of(np.arange(BLOCK), vectors)
+    )
+    assert (upper - lower).max() < 0.03
+
+
+IDS = (1, 2, 3, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5, 9 * BLOCK)
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["hear", "hear", "hear", "copy", "other model", "other length", "silence", "gone", "back",
+             "forget", "analysis gone", "sketch"]
+        ),
+        st.sampled_from(IDS),
+        st.integers(0, 30),
+    ),
+    max_size=30,
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(CHANGES, st.integers(1, 9), st.none() | st.lists(st.sampled_from((*IDS, 77, 10**6)), max_size=6))
+def test_whatever_happened_the_answer_is_that_of_all_embeddings(
+    changes: list[tuple[str, int, int]], k: int, among: list[int] | None
+) -> None:
+    with Store.open(None) as store:
+        for what, track_id, seed in changes:
+            _change(store, what, track_id, seed)
+        asked = np.random.default_rng(1).normal(0, 1, 5).astype(np.float32)
+        everything = load_embeddings(store, "m@1", n_dims=5)
+        expected = nearest(everything, asked, but=2, k=k, among=among)
+        found, n_skipped = nearest_in(store, "m@1", asked, but=2, k=k, among=among)
+        assert n_skipped == everything.n_skipped
+        assert [s for _, s in found] == pytest.approx([s for _, s in expected], abs=1e-5)
+        exact = dict(nearest(everything, asked, but=2, k=99, among=among))
+        assert [exact[i] for i, _ in found] == pytest.approx([s for _, s in found], abs=1e-5)
+        assert store.integrity_check() == []
+
+
+def _change(store: Store, what: str, track_id: int, seed: int) -> None:
+    execute = store._conn.execute
+    if what == "sketch":
+        sketch_changes(store)
+        assert due(store) == []
+    elif what in ("gone", "back"):
+        execute("UPDATE tracks SET missing_since_ns = ? WHERE id = ?", ([None, 9][what == "gone"], track_id))
+    elif what == "forget":
+        execute("DELETE FROM tracks WHERE id = ?", (track_id,))
+    elif what == "analysis gone":
+        execute("DELETE FROM analyses WHERE track_id = ?", (track_id,))
+    elif what == "copy":
+        execute("UPDATE analyses SET embedding = (SELECT embedding FROM analyses ORDER BY track_id LIMIT 1)"
+                "WHERE track_id = ?", (track_id,))  # fmt: skip
+    else:
+        model_id = "n@1" if what == "other model" else "m@1"
+        n_dims = {"other length": 3, "silence": 0}.get(what, 5)
+        vector = np.random.default_rng(seed).normal(1, 1, n_dims).astype("<f4")
+        execute(
+            "INSERT INTO tracks (id, path, display, root, size_bytes, mtime_ns, first_seen_ns, updated_ns) "
+            "VALUES (?, ?, '', x'', 1, 1, 1, 1) ON CONFLICT DO NOTHING",
+            (track_id, b"%d" % track_id),
+        )
+        execute("UPDATE tracks SET model_id = ? WHERE id = ?", (model_id, track_id))
+        execute(
+            "INSERT INTO analyses VALUES (?, ?, 1, 1, x'0000', ?) ON CONFLICT DO UPDATE "
+            "SET model_id = excluded.model_id, embedding = excluded.embedding",
+            (track_id, model_id, vector.tobytes()),
+        )
+
+
+def test_of_many_tracks_only_few_are_looked_at_exactly(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[int] = []
+    as_arrays = tagger.alike.as_arrays
+    monkeypatch.setattr(
+        "tagger.alike.as_arrays", lambda rows, n: looked_at.append(len(rows)) or as_arrays(rows, n)
+    )
+    asked = vector_of(store, 7)
+    found, n_skipped = nearest_in(store, MODEL_ID, asked, but=7, k=20)
+    assert sum(looked_at) < N / 20
+    everything = load_embeddings(store, MODEL_ID)
+    expected = nearest(everything, asked, but=7, k=20)
+    assert [i for i, _ in found] == [i for i, _ in expected] and n_skipped == 0
+    assert [s for _, s in found] == pytest.approx([s for _, s in expected], abs=1e-6)
+    all_of_them = nearest(everything, asked, but=None, k=N)
+    assert [i for i, _ in nearest_in(store, MODEL_ID, asked, but=None, k=N)[0]] == [i for i, _ in all_of_them]
+
+
+def test_a_block_is_due_when_an_embedding_changes_and_not_otherwise(store: Store) -> None:
+    execute = store._conn.execute
+    assert due(store) == [] and store.query("SELECT count(*) FROM sketches") == [(N // BLOCK + 1,)]
+    execute("UPDATE tracks SET title = 'x', genre = 'rock', missing_since_ns = NULL")
+    execute("UPDATE analyses SET activations = x'00'")
+    assert due(store) == []
+    for sql in (
+        "UPDATE analyses SET embedding = zeroblob(8) WHERE track_id = 5",
+        "UPDATE tracks SET missing_since_ns = 1 WHERE id = 513",
+        "DELETE FROM tracks WHERE id = 1025",
+    ):
+        execute(sql)
+    assert due(store) == [0, 1, 2]
+    assert store.query("SELECT block FROM sketches ORDER BY block") == [(3,), (4,)]
+    execute("DELETE FROM analyses WHERE track_id = 2100")
+    execute("UPDATE analyses SET track_id = 2100 WHERE track_id = 1600")
+    assert due(store) == [0, 1, 2, 3, 4]
+
+
+def test_what_no_number_says_is_like_nothing(store: Store) -> None:
+    asked = vector_of(store, 7)
+    before = nearest_in(store, MODEL_ID, asked, but=7, k=5)
+    for track_id, value in ((30, np.nan), (31, np.inf), (600, 1e30)):
+        vector = np.full(len(asked), value, "<f4")
+        store._conn.execute(
+            "INSERT INTO tracks (id, path, display, root, size_bytes, mtime_ns, first_seen_ns, updated_ns) "
+            "VALUES (?, ?, '', x'', 1, 1, 1, 1)", (N + track_id, b"%d" % track_id),
+        )  # fmt: skip
+        store._conn.execute(
+            "INSERT INTO analyses VALUES (?, ?, 1, 1, x'0000', ?)",
+            (N + track_id, MODEL_ID, vector.tobytes()),
+        )
+    for _ in range(2):
+        found, n_skipped = nearest_in(store, MODEL_ID, asked, but=7, k=5)
+        assert [i for i, _ in found] == [i for i, _ in before[0]] and n_skipped == 0
+        assert [s for _, s in found] == pytest.approx([s for _, s in before[0]], abs=1e-6)
+        sketch_changes(store)
+    store._conn.execute("UPDATE analyses SET embedding = x'000000' WHERE track_id = 9")
+    assert nearest_in(store, MODEL_ID, asked, but=7, k=5)[1] == 1
+    sketch_changes(store)
+    assert nearest_in(store, MODEL_ID, asked, but=7, k=5)[1] == 1
+    assert store.integrity_check() == []
+
+
+def test_stopped_half_way_it_goes_on_the_next_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = vector_of(store, 7)
+    expected, _ = nearest_in(store, MODEL_ID, asked, but=7, k=9)
+    store._conn.execute("UPDATE analyses SET model_id = 'x'")
+    store._conn.execute("UPDATE analyses SET model_id = ?", (MODEL_ID,))
+    assert len(due(store)) == 5
+    asks = iter([None, None, KeyboardInterrupt()])
+
+    def check() -> None:
+        if error := next(asks):
+            raise error
+
+    monkeypatch.setattr("tagger.sketches._AT_ONCE", 1)
+    monkeypatch.setattr("tagger.sketches.check", check)
+    with pytest.raises(KeyboardInterrupt):
+        sketch_changes(store)
+    assert due(store) == [2, 3, 4]
+    found, _ = nearest_in(store, MODEL_ID, asked, but=7, k=9)
+    assert [i for i, _ in found] == [i for i, _ in expected]
+    monkeypatch.undo()
+    assert sketch_changes(store) == 3 and sketch_changes(store) == 0
+
+
+def test_what_a_writer_changes_meanwhile_is_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = vector_of(store, 7)
+    expected = nearest_in(store, MODEL_ID, asked, but=None, k=9)
+
+    def then_changed(*args: object) -> tagger.sketches.Sketched:
+        found = sketched(*args)  # type: ignore[arg-type]
+        store._conn.execute("UPDATE analyses SET embedding = embedding WHERE track_id IN (7, 600)")
+        return found
+
+    monkeypatch.setattr("tagger.alike.sketched", then_changed)
+    for _ in range(
+        2
+    ):  # blocks of which there was a sketch a moment ago; then others, of which there was none
+        assert nearest_in(store, MODEL_ID, asked, but=None, k=9) == expected
+    assert due(store) == [0, 1]
+    monkeypatch.setattr("tagger.alike.sketched", lambda *args: (sketched(*args), sketch_changes(store))[0])
+    assert nearest_in(store, MODEL_ID, asked, but=None, k=9) == expected
+    assert due(store) == []
+
+
+def test_blocks_are_searched_by_the_ids_of_their_tracks(store: Store) -> None:
+    for sql in (tagger.alike._OF_IDS, tagger.alike._IN_BLOCKS):
+        steps = [row[3] for row in store.query(f"EXPLAIN QUERY PLAN {sql}", ("[1]", MODEL_ID))]
+        assert any(step.startswith("SEARCH analyses USING INTEGER PRIMARY KEY") for step in steps), steps
+    steps = [row[3] for row in store.query(f"EXPLAIN QUERY PLAN {tagger.sketches._IN_BLOCK}", (0, 511))]
+    assert "SEARCH analyses USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in steps
+    assert "SEARCH tracks USING INTEGER PRIMARY KEY (rowid=?)" in steps
+
+
+def test_sketches_that_lack_tracks_are_found(store: Store) -> None:
+    assert store.integrity_check() == []
+    store._conn.execute("DELETE FROM sketches WHERE block = 1")
+    assert store.integrity_check() == ["the sketches of embeddings do not match the embeddings"]
+
+
+def test_a_run_sketches_what_changed_and_a_dry_run_does_not(tmp_path: Path) -> None:
+    make_tree(tmp_path / "music", 30)
+    remember_tree(tmp_path / "tagger.db", tmp_path / "music", tmp_path)
+    options = RunOptions(roots=(os.fsencode(tmp_path / "music"),), model_dir=str(shipped_model_dir()))
+    card = read_card(shipped_model_dir())
+    with Store.open(tmp_path / "tagger.db") as store:
+        (tmp_path / "music" / "Artist 0" / "Album 0" / "01 Title 0.mp3").unlink()
+        run_batch(store, card, replace(options, dry_run=True), Told())
+        assert due(store) == [] and store.query("SELECT n FROM sketches") == [(30,)]
+        run_batch(store, card, options, Told())
+        assert due(store) == [] and store.query("SELECT n FROM sketches") == [(29,)]
+        store._conn.execute("UPDATE analyses SET embedding = zeroblob(8) WHERE track_id = 9")
+        run_batch(store, card, replace(options, dry_run=True), Told())
+        assert due(store) == [0]
+        run_batch(store, card, options, Told())
+        assert due(store) == []
+        assert store.query("SELECT n, n_bytes FROM sketches ORDER BY n") == [(1, 8), (28, 512)]
+        asked: list[str] = []
+        store._conn.set_trace_callback(asked.append)
+        run_batch(store, card, options, Told())
+        store._conn.set_trace_callback(None)
+        assert sum(" unsketched" in sql for sql in asked) == 1, "with nothing to do it is one question"
