@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,6 +26,7 @@ from tagger.learning.reference import read_reference
 from tagger.model import load_model
 from training import augment, evaluate
 from training.__main__ import main
+from training.batches import Batches
 from training.dataset import NO_GENRE, Clips, DatasetError, artist_folds, concatenate, read_arrays
 from training.folds import as_chunks, random_folds
 from training.recipe import held_out, load_clips, read_recipe
@@ -179,6 +181,65 @@ def test_crossvalidation_hears_every_track_once(data: Path, tmp_path: Path, leak
         report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
         assert report["held_out"]["all"]["n_tracks"] == 24
         assert report["none_of_these"]["none"]["n_tracks"] == 3
+        # the folds are there, so that a second call only measures, and what one fold held out is told apart
+        before = [path.read_bytes() for path in sorted(tmp_path.glob("fold*/model.keras"))]
+        odd = f"odd={data / 'none.npz'}"
+        call("crossvalidate", data / "recipe.toml", tmp_path, "--data", data, *settings, "--also", odd)
+        assert [path.read_bytes() for path in sorted(tmp_path.glob("fold*/model.keras"))] == before != []
+        again = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+        assert again["held_out"] == report["held_out"]
+        assert again["none_of_these"]["odd"]["n_tracks"] == 2 * 3, "heard by both networks"
+        refusal = call(
+            "crossvalidate", data / "recipe.toml", tmp_path, "--data", data, *settings, "--seed", 7, code=1
+        )
+        assert "another recipe or seed" in refusal
+
+
+@pytest.mark.slow
+def test_networks_of_the_folds_teach_the_one_that_ships(data: Path, tmp_path: Path) -> None:
+    recipe, work = data / "recipe.toml", tmp_path / "folds"
+    call("crossvalidate", recipe, work, "--data", data, "--set", "train.steps=1", "--folds", "2")
+    taught = [part for k in range(2) for part in ("--distil-from", work / f"fold{k}")]
+    call("train", recipe, tmp_path / "all", "--data", data, "--all", *taught)
+    call("train", recipe, tmp_path / "alone", "--data", data, "--all")
+    page = tmp_path / "page.md"
+    more = ("--report", work, "--temperature-ratio", 0.5, "--precision", "dynamic", "--page", page)
+    call("export", recipe, tmp_path / "all", tmp_path / "bundle", *more)
+    card = load_model(tmp_path / "bundle").card
+    report = json.loads((work / "report.json").read_text(encoding="utf-8"))
+    assert card.calibration.temperature == pytest.approx(report["temperature"] / 2, abs=1e-4)
+    assert card.training["distilled_from"] == card.training["figures_are_of_n_networks"] == 2
+    written = page.read_text(encoding="utf-8")
+    assert "those of 2 networks" in written
+    assert "taught by 2 others" in written
+    a, b = (
+        keras.models.load_model(tmp_path / name / "model.keras").get_weights() for name in ("all", "alone")
+    )
+    assert any(not np.allclose(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_what_an_ensemble_says_of_a_crop_is_part_of_its_target(data: Path) -> None:
+    recipe = read_recipe(data / "recipe.toml", {"train.distil_weight": 0.25})
+    clips = load_clips(recipe, data)
+    said = [np.full((8, 3), 0.0), np.tile(np.log([0.7, 0.2, 0.1]), (8, 1))]
+
+    class Fixed:
+        def __init__(self, logits: np.ndarray) -> None:
+            self.logits = logits
+
+        def predict_on_batch(self, x: np.ndarray) -> dict[str, np.ndarray]:
+            return {"logits": self.logits}
+
+    plain = Batches(clips, {}, recipe, seed=1)
+    taught = Batches(clips, {}, recipe, seed=1, ensemble=[Fixed(s) for s in said])
+    for step in range(4):
+        x, wanted, _ = plain.batch(step)
+        y, mixed, _ = taught.batch(step)
+        np.testing.assert_array_equal(x, y)
+        share = [[1 / 3] * 3, [0.7, 0.2, 0.1]][step % 2]
+        np.testing.assert_allclose(
+            mixed["logits"], 0.75 * wanted["logits"] + 0.25 * np.array(share), atol=1e-6
+        )
 
 
 def test_an_unfinished_run_is_not_measured(data: Path, tmp_path: Path) -> None:

@@ -48,6 +48,11 @@ def _settings(_ctx: click.Context, _param: click.Parameter, values: tuple[str, .
     return settings
 
 
+def _array_files(named: tuple[str, ...]) -> dict[str, Path]:
+    """``NAME=FILE`` as a mapping."""
+    return {name: Path(path) for name, _, path in (text.partition("=") for text in named)}
+
+
 SET = click.option(
     "--set",
     "overrides",
@@ -55,6 +60,11 @@ SET = click.option(
     callback=_settings,
     metavar="NAME=VALUE",
     help="Replace a recipe's setting.",
+)
+
+
+ALSO = click.option(
+    "--also", multiple=True, metavar="NAME=FILE", help="A further array file (see prepare) to be measured."
 )
 
 
@@ -87,10 +97,17 @@ def prepare(folder: Path, out: Path, segments: int) -> None:
 @click.option(
     "--init", type=click.Path(path_type=Path, exists=True), help="Network to start from (model.keras)."
 )
+@click.option(
+    "--distil-from",
+    multiple=True,
+    metavar="RUN",
+    type=click.Path(path_type=Path, exists=True),
+    help="A finished run whose network teaches this one; any number of them.",
+)
 @SET
 def train(
     recipe_path: Path, folder: Path, data_dir: Path, seed: int, everything: bool, init: Path | None,
-    overrides: dict[str, Any],
+    distil_from: tuple[Path, ...], overrides: dict[str, Any],
 ) -> None:  # fmt: skip
     """Train a network by a RECIPE into the folder RUN, going on where an earlier call stopped.
 
@@ -100,16 +117,15 @@ def train(
     from training.runs import train_run
 
     recipe = read_recipe(recipe_path, overrides)
-    train_run(recipe, data_dir, folder, seed=seed, everything=everything, init=init, say=click.echo)
+    train_run(recipe, data_dir, folder, seed=seed, everything=everything, init=init, distil_from=distil_from,
+              say=click.echo)  # fmt: skip
 
 
 @main.command()
 @RECIPE
 @RUN
 @DATA
-@click.option(
-    "--also", multiple=True, metavar="NAME=FILE", help="A further array file (see prepare) to be measured."
-)
+@ALSO
 def evaluate(recipe_path: Path, folder: Path, data_dir: Path, also: tuple[str, ...]) -> None:
     """Measure the network in RUN on the tracks its RECIPE holds out; calibrate it on them.
 
@@ -118,8 +134,7 @@ def evaluate(recipe_path: Path, folder: Path, data_dir: Path, also: tuple[str, .
     from training.recipe import read_recipe
     from training.runs import report_run
 
-    extra = {name: Path(path) for name, _, path in (text.partition("=") for text in also)}
-    report_run(read_recipe(recipe_path), data_dir, folder, extra=extra, say=click.echo)
+    report_run(read_recipe(recipe_path), data_dir, folder, extra=_array_files(also), say=click.echo)
 
 
 @main.command()
@@ -131,22 +146,19 @@ def evaluate(recipe_path: Path, folder: Path, data_dir: Path, also: tuple[str, .
 @click.option(
     "--leaky", is_flag=True, help="Split chunks at random, as tutorials do, to show how much that flatters."
 )
+@ALSO
 @SET
 def crossvalidate(
-    recipe_path: Path,
-    folder: Path,
-    data_dir: Path,
-    folds: int,
-    seed: int,
-    leaky: bool,
-    overrides: dict[str, Any],
-) -> None:
+    recipe_path: Path, folder: Path, data_dir: Path, folds: int, seed: int, leaky: bool,
+    also: tuple[str, ...], overrides: dict[str, Any],
+) -> None:  # fmt: skip
     """Train and measure a RECIPE once per fold of artists, with all files in the folder WORK."""
     from training.folds import crossvalidate as run
     from training.recipe import read_recipe
 
     recipe = read_recipe(recipe_path, overrides)
-    run(recipe, data_dir, folder, n_folds=folds, seed=seed, leaky=leaky, say=click.echo)
+    run(recipe, data_dir, folder, n_folds=folds, seed=seed, leaky=leaky, extra=_array_files(also),
+        say=click.echo)  # fmt: skip
 
 
 @main.command()
@@ -168,10 +180,16 @@ def crossvalidate(
 )
 @click.option("--precision", type=click.Choice(["float32", "float16", "dynamic"]), default="float32")
 @click.option("--margin", default=0.0, show_default=True, help="Least lead over the second genre.")
+@click.option(
+    "--temperature-ratio",
+    default=1.0,
+    show_default=True,
+    help="The network's best temperature over that of the report, where it is known.",
+)
 @click.option("--page", type=click.Path(path_type=Path), help="Markdown page to write as well.")
 def export(
     recipe_path: Path, folder: Path, directory: Path, report: Path | None, seeds: tuple[Path, ...],
-    leaky: Path | None, precision: Any, margin: float, page: Path | None,
+    leaky: Path | None, precision: Any, margin: float, temperature_ratio: float, page: Path | None,
 ) -> None:  # fmt: skip
     """Write the network in RUN as a model BUNDLE (a folder) with its card.
 
@@ -187,8 +205,8 @@ def export(
     figures = evidence(report or folder, seeds, leaky)
     measured = json.loads(((report or folder) / RUN_FILE).read_text(encoding="utf-8"))
     card, difference = export_run(
-        read_recipe(recipe_path), folder, figures, measured["n_clips"], directory, precision=precision,
-        margin=margin,
+        read_recipe(recipe_path), folder, figures, measured, directory, precision=precision, margin=margin,
+        temperature_ratio=temperature_ratio,
     )  # fmt: skip
     if page is not None:
         page.write_text(make_page(card, figures), encoding="utf-8")

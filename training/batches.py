@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from training.augment import crops, distort, mask, mix_styles, mixing_weights, shift_pitch
 from training.dataset import NO_GENRE, Clips, Teacher
+from training.evaluate import softmax
 from training.recipe import Recipe
 
 _TEACHER_REACH = 20  # columns: a teacher's steps whose centres are this near a crop's centre speak for it
@@ -37,6 +38,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no type
     """Batches of augmented crops: ``(chunks, {output: target}, {output: weight})``.
 
     Each source has its share of every batch; within a source each genre is drawn as often as the others.
+    An ensemble of networks is asked about the very crops, distorted, mixed and masked, that are learnt from
+    (Beyer et al. 2022, "Knowledge distillation: a good teacher is patient and consistent").
     """
 
     def __init__(
@@ -48,8 +51,10 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no type
         seed: int,
         first_step: int = 0,
         soft: NDArray[np.float32] | None = None,
+        ensemble: Sequence[keras.Model] = (),
     ) -> None:
         super().__init__(workers=1)
+        self._ensemble = tuple(ensemble)
         self._clips, self._teachers, self._recipe = clips, teachers, recipe
         self._seed, self._step = seed, first_step
         self._targets = targets(clips, recipe) if soft is None else soft
@@ -119,4 +124,9 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no type
             both = np.minimum(weights[name], weights[name][partner])
             weights[name] = np.where(weight < 1, both, weights[name]).astype(np.float32)
         mask(x, config, rng)
+        if self._ensemble:
+            # One network a step, in turn: over many steps that is their mean, at the price of one.
+            said = softmax(self._ensemble[step % len(self._ensemble)].predict_on_batch(x)["logits"])
+            share = self._recipe.train.distil_weight
+            wanted["logits"] = ((1 - share) * wanted["logits"] + share * said).astype(np.float32)
         return x, wanted, weights

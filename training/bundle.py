@@ -101,11 +101,12 @@ def export_run(
     recipe: Recipe,
     folder: Path,
     report: Mapping[str, Any],
-    measured_clips: int,
+    measured: Mapping[str, Any],
     directory: Path,
     *,
     precision: Precision,
     margin: float = 0.0,
+    temperature_ratio: float = 1.0,
 ) -> tuple[ModelCard, float]:
     """Write the bundle of a run.
 
@@ -117,11 +118,14 @@ def export_run(
     report : mapping
         Of `evidence`: calibration and figures, of the same run, or of the one that held tracks out where the
         shipped network learnt from everything.
-    measured_clips : int
-        How many clips the measured run learnt from.
+    measured : mapping
+        What the measured run came from: its `RUN_FILE`.
     directory : Path
     precision : {"float32", "float16", "dynamic"}
     margin : float
+    temperature_ratio : float
+        The shipped network's best temperature over the measured one's, where they are trained differently:
+        a network that others taught is less sure of itself.
 
     Returns
     -------
@@ -143,7 +147,7 @@ def export_run(
             version=recipe.version,
             genres=recipe.genres,
             features=FeatureConfig(),
-            temperature=report["temperature"],
+            temperature=report["temperature"] * temperature_ratio,
             threshold=report["threshold"],
             margin=margin,
             metrics=metrics,
@@ -151,8 +155,11 @@ def export_run(
                 "sources": sources,
                 "n_clips": run["n_clips"],
                 "held_out_learnt_as_well": run["everything"],
-                "figures_are_of_a_run_on_n_clips": measured_clips,
+                "figures_are_of_a_run_on_n_clips": measured["n_clips"],
+                "figures_are_of_n_networks": measured.get("n_folds", 1),
+                "distilled_from": run["distilled_from"],
                 "calibration_fitted_to": report["fitted_to"],
+                "temperature_ratio": temperature_ratio,
                 "seed": run["seed"],
                 "n_parameters": int(network.count_params()),
                 "precision": precision,
@@ -190,10 +197,20 @@ def page(card: ModelCard, report: Mapping[str, Any]) -> str:
         f"Learnt from {card.training['n_clips']} clips of up to 30 s: {', '.join(card.training['sources'])}.",
     ]
     if card.training["held_out_learnt_as_well"]:
-        n = card.training["figures_are_of_a_run_on_n_clips"]
+        n, several = (card.training[f"figures_are_of_{what}"] for what in ("a_run_on_n_clips", "n_networks"))
+        who = (
+            f"those of the same recipe trained on {n} clips, measured on the tracks it"
+            if several == 1
+            else f"those of {several} networks of the same recipe trained on {n} clips each, every track "
+            "measured by the one that"
+        )
         lines.append(
-            f"The figures below are those of the same recipe trained on {n} clips, measured on the tracks it "
-            "did not learn from; the shipped weights learnt from these as well."
+            f"The figures below are {who} did not learn from; the shipped weights learnt from all of them."
+        )
+    if taught := card.training["distilled_from"]:
+        lines.append(
+            f"The shipped network was taught by {taught} others beside the labels, so it is less sure of "
+            f"itself: its temperature is theirs times {card.training['temperature_ratio']}."
         )
     lines += [
         "",

@@ -7,6 +7,7 @@ the reference. Nothing here trains or chooses a model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,17 @@ class HeardTracks:
         """Some of the tracks."""
         kept = tuple(c for c, row in zip(self.chunks, rows, strict=True) if row)
         return HeardTracks(kept, self.genre[rows], self.track[rows], self.artist[rows], self.source[rows])
+
+
+def joined(parts: Sequence[HeardTracks]) -> HeardTracks:
+    """The tracks of several parts, one after the other."""
+    return HeardTracks(
+        chunks=tuple(c for part in parts for c in part.chunks),
+        genre=np.concatenate([part.genre for part in parts]),
+        track=np.concatenate([part.track for part in parts]),
+        artist=np.concatenate([part.artist for part in parts]),
+        source=np.concatenate([part.source for part in parts]),
+    )
 
 
 def by_track(clips: Clips, logits: NDArray[np.float32]) -> HeardTracks:

@@ -70,6 +70,8 @@ class TrainConfig:
     warmup_steps: int = 300
     label_smoothing: float = 0.05
     teacher_weight: float = 0.5
+    distil_weight: float = 0.5
+    """Part of the target that other networks give, where a run is taught by some (`--distil-from`)."""
     none_weight: float = 0.3
     """Weight of clips that are none of the genres; their target is the even distribution."""
     ema: float = 0.999

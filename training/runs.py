@@ -34,11 +34,21 @@ Say = Callable[[str], None]
 
 
 def train_run(
-    recipe: Recipe, data_dir: Path, folder: Path, *, seed: int, everything: bool, init: Path | None, say: Say
+    recipe: Recipe,
+    data_dir: Path,
+    folder: Path,
+    *,
+    seed: int,
+    everything: bool,
+    init: Path | None,
+    distil_from: Sequence[Path] = (),
+    say: Say,
 ) -> None:
     """Train into a run folder, resuming what is there.
 
     With `everything`, the held-out tracks are learnt from as well: their figures then come from another run.
+    The networks of the runs `distil_from` teach this one: what they held out must be held out here, too, for
+    figures of this run to mean anything.
     """
     clips = load_clips(recipe, data_dir)
     teachers = load_teachers(recipe, data_dir, clips)
@@ -54,11 +64,43 @@ def train_run(
         folder=folder,
         valid=None if everything else clips.take(watched),
         init=None if init is None else keras.models.load_model(init),
+        ensemble=[load_network(run) for run in distil_from],
         say=say,
     )
-    about = {"recipe": recipe.to_dict(), "seed": seed, "everything": everything, "n_clips": int(rows.sum())}
+    save_run(folder, done.network, recipe, seed=seed, everything=everything, n_clips=int(rows.sum()),
+             n_teaching=len(distil_from))  # fmt: skip
+
+
+def save_run(
+    folder: Path, network: keras.Model, recipe: Recipe, *, seed: int, everything: bool, n_clips: int,
+    n_teaching: int = 0,
+) -> None:  # fmt: skip
+    """Write a run's network and what it came from."""
+    about = {
+        "recipe": recipe.to_dict(),
+        "seed": seed,
+        "everything": everything,
+        "n_clips": n_clips,
+        "distilled_from": n_teaching,
+    }
     (folder / RUN_FILE).write_text(json.dumps(about, indent=1), encoding="utf-8")
-    done.network.save(folder / NETWORK_FILE)
+    network.save(folder / NETWORK_FILE)
+
+
+def is_trained(folder: Path, recipe: Recipe, seed: int) -> bool:
+    """Whether a run is finished: by this recipe, and this seed.
+
+    Raises
+    ------
+    DatasetError
+        It is, but by another.
+    """
+    if not (folder / NETWORK_FILE).exists():
+        return False
+    about = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    if about["recipe"] != json.loads(json.dumps(recipe.to_dict())) or about["seed"] != seed:
+        raise DatasetError(f"{folder} holds a network of another recipe or seed: use another folder")
+    return True
 
 
 def load_network(folder: Path) -> keras.Model:
@@ -113,12 +155,14 @@ def hear_extra(network: keras.Model, recipe: Recipe, extra: Mapping[str, Path]) 
 
 
 def write_report(
-    recipe: Recipe, folder: Path, heard: HeardTracks, extra: Mapping[str, HeardTracks], *, say: Say
-) -> dict[str, Any]:
+    recipe: Recipe, folder: Path, heard: HeardTracks, extra: Mapping[str, HeardTracks], *, say: Say,
+    how: str = "held-out tracks",
+) -> dict[str, Any]:  # fmt: skip
     """Calibrate on held-out tracks and put every figure into the run's report.
 
     The figures of the held-out tracks are cross-fitted: each half of the artists is measured with temperature
-    and threshold of the other half. Those of the card are fitted to all of them.
+    and threshold of the other half. Those of the card are fitted to all of them. `how` they were held out
+    goes onto the card.
     """
     labelled = heard.take(heard.genre != NO_GENRE)
     temperature = fit_temperature(labelled)
@@ -128,7 +172,7 @@ def write_report(
     report: dict[str, Any] = {
         "temperature": round(temperature, 4),
         "threshold": round(threshold, 4),
-        "fitted_to": f"{len(labelled.genre)} held-out tracks; the figures below are cross-fitted by artist",
+        "fitted_to": f"{len(labelled.genre)} {how}; the figures below are cross-fitted by artist",
         "held_out": {"all": measure(labelled, recipe.genres, p, accepted)},
         "none_of_these": {},
         "elsewhere": {},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,6 +177,7 @@ def train(
     valid_every: int = 4,
     init: keras.Model | None = None,
     soft: NDArray[np.float32] | None = None,
+    ensemble: Sequence[keras.Model] = (),
     say: Callable[[str], None] = lambda line: None,
 ) -> Trained:
     """Train a network.
@@ -198,6 +199,8 @@ def train(
         A network of the same recipe to start from instead of random weights.
     soft : (n_clips, n_genres) or None
         What to say of each clip, in place of its genre alone.
+    ensemble : sequence of keras.Model
+        Networks of the same genres whose mean answer is a part of the target (`TrainConfig.distil_weight`).
     say : callable
         Gets a line of progress per epoch.
 
@@ -231,7 +234,7 @@ def train(
     watch = _Watch(recipe, folder, valid, valid_every, say, state)
     epochs = -(-t.steps // t.epoch_steps)
     model.fit(
-        Batches(clips, teachers, recipe, seed=seed, first_step=watch.step, soft=soft),
+        Batches(clips, teachers, recipe, seed=seed, first_step=watch.step, soft=soft, ensemble=ensemble),
         epochs=epochs,
         initial_epoch=watch.step // t.epoch_steps,
         steps_per_epoch=t.epoch_steps,
