@@ -6,7 +6,7 @@ itself, so that a run may be stopped at any moment and the next one does the res
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 
@@ -23,6 +23,9 @@ from tagger.writing import settle_unfinished
 
 LOOKED_UP = 500
 """Tracks that are held against the database at a time."""
+
+LONG_BYTES = 64 << 20
+"""A file from this size on is likely to be a mix or a whole concert: minutes of work."""
 
 
 def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report) -> RunSummary:
@@ -69,6 +72,7 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
         if tasks:
             load_model(options.model_dir)  # what does not fit is refused before a single file is read
             gate.wait()
+            tasks = long_ones_early(tasks, lambda task: tracks[task.path].size_bytes, 2 * options.jobs)
             with closing(_reports(run, gate.through(tasks), len(tasks))) as reports, closing(gate):
                 for heard in run.profile.waited(reports):
                     check()
@@ -82,6 +86,18 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
             with run.profile.timed("database"):
                 sketch_changes(store)
     return run.summary()
+
+
+def long_ones_early(
+    tasks: Sequence[ListenTask], size_bytes: Callable[[ListenTask], int], n_first: int
+) -> list[ListenTask]:
+    """The order to listen in: as found, but for long tracks, which do not come last.
+
+    One that does is waited for by every process but its own. The first `n_first` stay where they are, so
+    that there is something to be seen at once.
+    """
+    rest = tasks[n_first:]
+    return [*tasks[:n_first], *sorted(rest, key=lambda task: size_bytes(task) < LONG_BYTES)]
 
 
 def _each_with_work(run: Run, found: Iterator[Track], gate: Gate) -> Iterator[tuple[Track, TrackRow | None]]:
