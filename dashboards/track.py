@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 from streamlit.navigation.page import Page
@@ -12,12 +11,12 @@ from streamlit.navigation.page import Page
 from dashboards import corrections, frame, listening, pictures, queries, tables, trackcharts
 from dashboards.filters import LibraryFilter
 from dashboards.timeline import clock, mel_ticks, timeline
-from tagger import similar
 from tagger.card import ModelCard
 from tagger.decision import chunk_probabilities
 from tagger.errors import TaggerError
 from tagger.explain import chunk_starts, heard_in_part
 from tagger.features import FeatureConfig
+from tagger.similar import nearest_in
 from tagger.store import Store
 from tagger.store.rows import EditRow, TrackRow
 from tagger.tracks import TrackAnalysis, display
@@ -213,10 +212,13 @@ def _facts(row: TrackRow) -> None:
     )
 
 
-@st.cache_resource(max_entries=2, show_spinner="Comparing …")
-def embeddings(_store: Store, state: tuple[int, ...], model_id: str, limit: int) -> similar.Embeddings:
-    """Embeddings of the library, remembered until the database changes."""
-    return similar.load_embeddings(_store, model_id, limit=limit)
+@st.cache_data(max_entries=50, show_spinner="Comparing …")
+def _alike(_store: Store, state: tuple[int, ...], track_id: int, model_id: str) -> list[tuple[int, float]]:
+    """What sounds most like a track, remembered until the database changes."""
+    analysis = _store.analysis(track_id)
+    if analysis is None or not len(analysis.embedding):
+        return []
+    return nearest_in(_store, model_id, analysis.embedding, but=track_id)[0]
 
 
 def _neighbours(desk: frame.Desk, row: TrackRow) -> None:
@@ -224,8 +226,7 @@ def _neighbours(desk: frame.Desk, row: TrackRow) -> None:
     if row.model_id is None or analysis is None or not len(analysis.embedding):
         return
     st.subheader("Sounds like")
-    others = embeddings(desk.store, desk.state, row.model_id, similar.MAX_COMPARED)
-    near = similar.nearest(others, np.asarray(analysis.embedding), but=row.id)
+    near = _alike(desk.store, desk.state, row.id, row.model_id)
     if not near:
         st.caption("Nothing else in the library sounds like it.")
         return
@@ -233,8 +234,6 @@ def _neighbours(desk: frame.Desk, row: TrackRow) -> None:
     rows = queries.tracks_by_id(desk.store, [track for track, _ in near])
     rows["similarity"] = [similarity[i] for i in rows["id"]]
     picked = tables.short(rows, key=f"near {row.id}", extra=["similarity"])
-    if len(others.ids) < others.n_all:
-        st.caption(f"Compared with {len(others.ids):,} of {others.n_all:,} tracks, drawn at random.")
     if picked is not None and (chosen := desk.store.track(picked)) is not None:
         with st.container(border=True):
             heading(chosen)

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagger.errors import StoreError
-from tagger.similar import flat, load_embeddings
 from tagger.store import Store
+
+_BLOCK = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,18 @@ class Places:
     """(n, 2), -1 to 1."""
     n_all: int
     """Tracks on the map that are not gone; more than n where these are a sample."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embeddings:
+    """Embeddings of tracks that one model heard."""
+
+    ids: NDArray[np.int64]
+    """(n,)"""
+    vectors: NDArray[np.float32]
+    """(n, n_dims), centred on these tracks' mean, each of length 1 (or 0)."""
+    n_skipped: int = 0
+    """Tracks whose embedding is of another length: they were heard by an earlier version of the program."""
 
 
 def make_map(store: Store) -> MapState:
@@ -97,3 +110,55 @@ def map_places(store: Store, *, limit: int) -> Places:
         chosen = np.random.default_rng(0).choice(len(table), size=limit, replace=False)
         table = table[np.sort(chosen)]
     return Places(table[:, 0].astype(np.int64), table[:, 1:], len(found))
+
+
+def load_embeddings(store: Store, model_id: str) -> Embeddings:
+    """Embeddings of the tracks a model heard that are not gone, those of the greatest length there is.
+
+    Raises
+    ------
+    StoreError
+        The database cannot be read.
+    """
+    rows = store.query(
+        "SELECT track_id, embedding FROM analyses WHERE model_id = ? AND length(embedding) > 0 AND track_id "
+        "NOT IN (SELECT id FROM tracks WHERE missing_since_ns IS NOT NULL) ORDER BY track_id",
+        (model_id,),
+    )
+    n_found = len(rows)
+    size = max((len(row[1]) for row in rows), default=0)
+    rows = [row for row in rows if len(row[1]) == size]
+    if not rows:
+        return Embeddings(np.zeros(0, np.int64), np.zeros((0, 0), np.float32))
+    # One buffer, changed in place: of a large library there is no room for copies.
+    raw = np.frombuffer(bytearray().join(row[1] for row in rows), dtype="<f4")
+    vectors = raw.astype(np.float32, copy=False).reshape(len(rows), -1)
+    vectors -= vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
+    vectors /= np.where(length > 0, length, 1)
+    return Embeddings(np.array([row[0] for row in rows], np.int64), vectors, n_found - len(rows))
+
+
+def flat(embeddings: Embeddings) -> NDArray[np.float64]:
+    """Map of the embeddings on a plane: their two main directions (Pearson 1901), scaled to [-1, 1].
+
+    Returns
+    -------
+    (n, 2) float64
+        The sign of each direction is fixed, so that the map does not flip from one run to the next.
+    """
+    n, n_dims = embeddings.vectors.shape
+    if n < 2 or n_dims < 2:
+        return np.zeros((n, 2))
+    centre = embeddings.vectors.mean(axis=0, dtype=np.float64)
+    # Of the covariance, which is small however many tracks there are; block by block, for the same reason.
+    covariance = np.zeros((n_dims, n_dims))
+    for start in range(0, n, _BLOCK):
+        block = embeddings.vectors[start : start + _BLOCK] - centre
+        covariance += block.T @ block
+    _, directions = np.linalg.eigh(covariance)
+    axes = directions[:, [-1, -2]]
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
+    at = embeddings.vectors @ axes.astype(np.float32) - centre @ axes
+    spread = np.abs(at).max(axis=0)
+    return np.asarray(at / np.where(spread > 0, spread, 1))

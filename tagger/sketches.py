@@ -23,6 +23,8 @@ LARGEST = 1e15
 """An embedding with a number beyond this, or with what is no number, is like nothing."""
 
 _STEPS = 127
+_EPSILON = float(np.finfo(np.float32).eps)
+_TINY = float(np.finfo(np.float64).tiny)
 _AT_ONCE = 8
 """Blocks in one transaction, or in memory: a few megabytes."""
 _IN_BLOCK = (
@@ -88,11 +90,20 @@ class Comparison:
         self._mean, self._direction = mean, direction
         self._wide = np.empty((BLOCK, len(mean)), np.float32)
 
-    def bounds(self, sketch: Sketch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def bounds(
+        self, sketch: Sketch, least: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
         """Between what the cosine of each embedding and the track lies, both taken from the mean.
+
+        Parameters
+        ----------
+        least : float
+            Above 0: embeddings whose cosine is certainly less may be left out.
 
         Returns
         -------
+        which : (n,) int64
+            Places in the sketch.
         lower, upper : (n,) float64
             0 to 1; 0 stands for a negative cosine, too.
         """
@@ -102,16 +113,18 @@ class Comparison:
         np.copyto(wide, sketch.steps)
         scale, length, error = sketch.measures.astype(np.float64)
         far = float(np.linalg.norm(offset.astype(np.float64)))
-        rounding = n_dims * float(np.finfo(np.float32).eps)  # of a sum of so many products
+        rounding = n_dims * _EPSILON * (length + far)  # of a sum of so many products
+        error += rounding
         # Not by `@`: for so few rows the threads of a BLAS wait for one another longer than they work.
         along = scale * np.einsum("ij,j->i", wide, self._direction) + float(offset @ self._direction)
-        square = length**2 + 2 * scale * np.einsum("ij,j->i", wide, offset) + far**2
-        error += rounding * (length + far)
-        doubt = 2 * error * far + rounding * (length + far) ** 2
-        shortest = np.sqrt(np.maximum(square - doubt, np.finfo(np.float64).tiny))
-        upper = np.minimum(np.maximum(along + error, 0) / shortest, 1)
-        longest = np.sqrt(np.maximum(square + doubt, np.finfo(np.float64).tiny))
-        return np.minimum(np.maximum(along - error, 0) / longest, 1), upper
+        which = np.flatnonzero(along + error >= least * (length - far - rounding))
+        along, error, scale, length = along[which], error[which], scale[which], length[which]
+        # The same again for the few that are left, with how far they really are from the mean.
+        square = length**2 + 2 * scale * np.einsum("ij,j->i", wide[which], offset) + far**2
+        doubt = 2 * error * far + rounding[which] * (length + far)
+        shortest, longest = (np.sqrt(np.maximum(square + by, _TINY)) for by in (-doubt, doubt))
+        lower = np.minimum(np.maximum(along - error, 0) / longest, 1)
+        return which, lower, np.minimum(np.maximum(along + error, 0) / shortest, 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

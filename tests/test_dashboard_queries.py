@@ -16,8 +16,8 @@ pytest.importorskip("pandas")
 
 from dashboards import export, queries
 from dashboards.filters import GONE, NO_GENRE, LibraryFilter, prepare
+from tagger import atlas
 from tagger import review as worklist
-from tagger import similar as neighbours
 from tagger.review import disagree
 from tagger.store import Store
 from tagger.store.columns import to_json
@@ -199,31 +199,9 @@ def test_runs_and_what_they_changed(db: Path, tmp_path: Path) -> None:
         assert queries.n_failed(store) == 1
 
 
-def test_neighbours_sound_alike(store: Store) -> None:
-    all_of_them = neighbours.load_embeddings(store, MODEL_ID, limit=1000)
-    assert len(all_of_them.ids) == all_of_them.n_all == 40
-    row = store.track(int(all_of_them.ids[5]))
-    assert row is not None
-    analysis = store.analysis(row.id)
-    assert analysis is not None
-    near = neighbours.nearest(all_of_them, analysis.embedding, but=row.id, k=3)
-    assert [round(s, 6) for _, s in near] == sorted((round(s, 6) for _, s in near), reverse=True)
-    folder = row.path.split(b"/")[2]
-    assert row.id not in [i for i, _ in near]
-    assert all(store.track(i).path.split(b"/")[2] == folder for i, _ in near)  # type: ignore[union-attr]
-
-
-def test_a_sample_stands_for_a_large_library(store: Store) -> None:
-    some = neighbours.load_embeddings(store, MODEL_ID, limit=10)
-    assert len(some.ids) == 10 and some.n_all == 40
-    assert (neighbours.load_embeddings(store, MODEL_ID, limit=10).ids == some.ids).all()
-    assert neighbours.load_embeddings(store, "another@1", limit=10).n_all == 0
-    assert neighbours.nearest(some, np.ones(3, np.float32), but=0) == []
-
-
 def test_the_map_keeps_the_main_directions(store: Store) -> None:
-    found = neighbours.load_embeddings(store, MODEL_ID, limit=1000)
-    at = neighbours.flat(found)
+    found = atlas.load_embeddings(store, MODEL_ID)
+    at = atlas.flat(found)
     _, spread, _ = np.linalg.svd(found.vectors - found.vectors.mean(axis=0), full_matrices=False)
     raw = found.vectors.astype(np.float64)
     assert at.shape == (40, 2) and np.abs(at).max() == pytest.approx(1)
@@ -240,14 +218,10 @@ def _directions(vectors: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
 
 
 def test_the_map_of_hardly_anything() -> None:
-    nothing = neighbours.Embeddings(
-        np.zeros(0, np.int64), np.zeros((0, 0), np.float32), np.zeros(0, np.float32), 0
-    )
-    assert neighbours.flat(nothing).shape == (0, 2)
-    one = neighbours.Embeddings(
-        np.ones(1, np.int64), np.zeros((1, 4), np.float32), np.zeros(4, np.float32), 1
-    )
-    assert neighbours.flat(one).tolist() == [[0, 0]]
+    nothing = atlas.Embeddings(np.zeros(0, np.int64), np.zeros((0, 0), np.float32))
+    assert atlas.flat(nothing).shape == (0, 2)
+    one = atlas.Embeddings(np.ones(1, np.int64), np.zeros((1, 4), np.float32))
+    assert atlas.flat(one).tolist() == [[0, 0]]
 
 
 def test_csv_holds_what_was_found_and_no_formula(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -12,12 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tagger.alike import nearest_in
 from tagger.review import worklist
-from tagger.similar import load_embeddings, nearest
+from tagger.similar import nearest_in
 from tagger.store import Store
 from tests import media
-from tests.collections_made import GENRES, MODEL_ID, make_database, make_large_database, some_tracks
+from tests.collections_made import GENRES, make_database, some_tracks
 from tests.inprocess import Here, here
 from tests.test_export import parsed
 
@@ -39,19 +37,15 @@ def test_the_nearest_are_those_of_a_plain_search(n: int, k: int, seed: int) -> N
     raw = rng.normal(0, 1, (n, 5)).astype(np.float32)
     with Store.open(None) as store:
         _fill(store, raw)
-        found = load_embeddings(store, "m@1", n_dims=5)
         centred = raw - raw.mean(axis=0)
         unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
         cosine = unit @ unit[0]
         expected = [(i + 1, c) for i, c in enumerate(cosine) if i and c >= 0.1]
         expected.sort(key=lambda each: -each[1])
-        near = nearest(found, raw[0], but=1, k=k)
+        near, n_skipped = nearest_in(store, "m@1", raw[0], but=1, k=k)
+        assert n_skipped == 0
         assert [cosine[i - 1] for i, _ in near] == pytest.approx([s for _, s in near], abs=1e-4)
         assert [s for _, s in near] == pytest.approx([c for _, c in expected[:k]], abs=1e-4)
-        streamed, n_skipped = nearest_in(store, "m@1", raw[0], but=1, k=k)
-        assert n_skipped == 0
-        assert [s for _, s in streamed] == pytest.approx([s for _, s in near], abs=1e-4)
-        assert [cosine[i - 1] for i, _ in streamed] == pytest.approx([s for _, s in streamed], abs=1e-4)
 
 
 def test_of_a_large_library_the_mean_is_drawn_and_little_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +56,7 @@ def test_of_a_large_library_the_mean_is_drawn_and_little_is_held(monkeypatch: py
         store._conn.execute("UPDATE analyses SET embedding = zeroblob(8) WHERE track_id IN (11, 12)")
         exact, n_skipped = nearest_in(store, "m@1", raw[0], but=1, k=5)
         assert n_skipped == 2
-        monkeypatch.setattr("tagger.alike.MEAN_OF", 1_000)
+        monkeypatch.setattr("tagger.similar.MEAN_OF", 1_000)
         monkeypatch.setattr("tagger.store.reading._AT_A_TIME", 300)
         drawn, n_skipped = nearest_in(store, "m@1", raw[0], but=1, k=5)
         assert n_skipped == 2
@@ -130,22 +124,6 @@ def test_a_file_nobody_scanned_is_listened_to(tmp_path: Path, here: Here) -> Non
     paths = [Path(line["path"]).name for line in done.lines]
     assert set(paths) <= {"a.flac", "b.flac", "c.flac"} and paths[0] in ("a.flac", "b.flac")
     assert len(here("ls", "--json").lines) == 3, "it was not remembered"
-
-
-def test_similar_is_quick_in_a_large_library(tmp_path: Path) -> None:
-    """20,000 tracks here; 100,000 take about five times as long."""
-    make_large_database(tmp_path / "t.db", 20_000)
-    seconds = []
-    with Store.open(tmp_path / "t.db", read_only=True) as store:
-        analysis = store.analysis(77)
-        assert analysis is not None
-        for _ in range(3):
-            started_s = time.perf_counter()
-            found = load_embeddings(store, MODEL_ID, n_dims=len(analysis.embedding))
-            near = nearest(found, analysis.embedding, but=None, k=20)
-            seconds.append(time.perf_counter() - started_s)
-        assert near[0][0] == 77 and len(found.ids) == 20_000
-    assert min(seconds) < 1, seconds
 
 
 def test_review_has_the_order_of_the_page(db: Path, here: Here) -> None:

@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-import tagger.alike
+import tagger.similar
 import tagger.sketches
-from tagger.alike import nearest_in
 from tagger.batch import run_batch
 from tagger.card import read_card
 from tagger.job import RunOptions, Told
 from tagger.model import shipped_model_dir
-from tagger.similar import load_embeddings, nearest
+from tagger.similar import LEAST_ALIKE, nearest_in
 from tagger.sketches import Comparison, sketch_changes, sketch_of, sketched
 from tagger.store import Store
 from tagger.store.sketched import BLOCK
@@ -57,6 +56,26 @@ def vector_of(store: Store, track_id: int) -> NDArray[np.float32]:
     return analysis.embedding
 
 
+def plain_search(
+    store: Store, model_id: str, asked: NDArray[np.float32], *, but: int, among: list[int] | None = None
+) -> tuple[list[tuple[int, float]], int]:
+    """All that is alike, by all the embeddings at once; and how many of them are of another length."""
+    rows = store.query(
+        "SELECT track_id, embedding FROM analyses JOIN tracks ON id = track_id WHERE analyses.model_id = ? "
+        "AND embedding <> x'' AND missing_since_ns IS NULL",
+        (model_id,),
+    )
+    fitting = {i: np.frombuffer(e, "<f4").astype(float) for i, e in rows if len(e) == asked.nbytes}
+    mean = np.mean([*fitting.values()], axis=0) if fitting else np.zeros(len(asked))
+    alike = []
+    for track_id, vector in fitting.items():
+        lengths = np.linalg.norm(vector - mean) * np.linalg.norm(asked - mean)
+        cosine = float((vector - mean) @ (asked - mean) / lengths) if lengths else 0.0
+        if cosine >= LEAST_ALIKE and track_id != but and (among is None or track_id in among):
+            alike.append((track_id, cosine))
+    return sorted(alike, key=lambda each: (-each[1], each[0])), len(rows) - len(fitting)
+
+
 NUMBERS = st.one_of(
     st.floats(-3, 3, width=32),
     st.sampled_from([0.0, 1e-30, -1e-6, 1e4, 1e12]),
@@ -64,8 +83,10 @@ NUMBERS = st.one_of(
 
 
 @settings(deadline=None)
-@given(st.data(), st.integers(1, 9), st.integers(1, 12), st.floats(0, 100, width=32))
-def test_no_similarity_is_outside_its_bounds(data: st.DataObject, n: int, n_dims: int, far: float) -> None:
+@given(st.data(), st.integers(1, 9), st.integers(1, 12), st.floats(0, 100, width=32), st.floats(0.01, 1))
+def test_no_similarity_is_outside_its_bounds(
+    data: st.DataObject, n: int, n_dims: int, far: float, least: float
+) -> None:
     vectors = data.draw(arrays(np.float32, (n, n_dims), elements=NUMBERS)) + np.float32(far)
     mean, other = (data.draw(arrays(np.float32, n_dims, elements=NUMBERS)) for _ in range(2))
     length = np.linalg.norm(other.astype(np.float64))
@@ -73,21 +94,22 @@ def test_no_similarity_is_outside_its_bounds(data: st.DataObject, n: int, n_dims
     sketch = sketch_of(np.arange(n), vectors)
     said = sketch.centre + sketch.measures[0][:, None].astype(np.float64) * sketch.steps
     assert (np.linalg.norm(vectors - said, axis=1) <= sketch.measures[2] * (1 + 1e-5)).all()
-    lower, upper = Comparison(mean, direction).bounds(sketch)
+    which, lower, upper = Comparison(mean, direction).bounds(sketch, least)
     centred = vectors.astype(np.float64) - mean
     lengths = np.linalg.norm(centred, axis=1)
     cosine = np.divide(centred @ direction.astype(np.float64), lengths, out=np.zeros(n), where=lengths > 0)
-    assert (lower <= np.maximum(cosine, 0) + 1e-6).all()
-    assert (upper >= cosine - 1e-6)[lengths > 0].all()
+    assert (lower <= np.maximum(cosine[which], 0) + 1e-6).all()
+    assert (upper >= cosine[which] - 1e-6)[lengths[which] > 0].all()
+    assert (np.delete(cosine, which) < least + 1e-6).all()
 
 
 def test_bounds_are_narrow_where_embeddings_are_as_usual() -> None:
     rng = np.random.default_rng(0)
     vectors = (5 + rng.normal(0, 1, (BLOCK, 240))).astype(np.float32)
     direction = (vectors[0] - 5) / np.linalg.norm(vectors[0] - 5)
-    lower, upper = Comparison(np.full(240, 5, np.float32), direction).bounds(
-        sketch_of(np.arange(BLOCK), vectors)
-    )
+    sketch = sketch_of(np.arange(BLOCK), vectors)
+    which, lower, upper = Comparison(np.full(240, 5, np.float32), direction).bounds(sketch, 0.3)
+    assert 0 in which and len(which) < 5
     assert (upper - lower).max() < 0.03
 
 
@@ -114,13 +136,11 @@ def test_whatever_happened_the_answer_is_that_of_all_embeddings(
         for what, track_id, seed in changes:
             _change(store, what, track_id, seed)
         asked = np.random.default_rng(1).normal(0, 1, 5).astype(np.float32)
-        everything = load_embeddings(store, "m@1", n_dims=5)
-        expected = nearest(everything, asked, but=2, k=k, among=among)
+        exact, n_others = plain_search(store, "m@1", asked, but=2, among=among)
         found, n_skipped = nearest_in(store, "m@1", asked, but=2, k=k, among=among)
-        assert n_skipped == everything.n_skipped
-        assert [s for _, s in found] == pytest.approx([s for _, s in expected], abs=1e-5)
-        exact = dict(nearest(everything, asked, but=2, k=99, among=among))
-        assert [exact[i] for i, _ in found] == pytest.approx([s for _, s in found], abs=1e-5)
+        assert n_skipped == n_others
+        assert [s for _, s in found] == pytest.approx([s for _, s in exact[:k]], abs=1e-5)
+        assert [dict(exact)[i] for i, _ in found] == pytest.approx([s for _, s in found], abs=1e-5)
         assert store.integrity_check() == []
 
 
@@ -157,19 +177,18 @@ def _change(store: Store, what: str, track_id: int, seed: int) -> None:
 
 def test_of_many_tracks_only_few_are_looked_at_exactly(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at: list[int] = []
-    as_arrays = tagger.alike.as_arrays
+    as_arrays = tagger.similar.as_arrays
     monkeypatch.setattr(
-        "tagger.alike.as_arrays", lambda rows, n: looked_at.append(len(rows)) or as_arrays(rows, n)
+        "tagger.similar.as_arrays", lambda rows, n: looked_at.append(len(rows)) or as_arrays(rows, n)
     )
     asked = vector_of(store, 7)
     found, n_skipped = nearest_in(store, MODEL_ID, asked, but=7, k=20)
     assert sum(looked_at) < N / 20
-    everything = load_embeddings(store, MODEL_ID)
-    expected = nearest(everything, asked, but=7, k=20)
-    assert [i for i, _ in found] == [i for i, _ in expected] and n_skipped == 0
-    assert [s for _, s in found] == pytest.approx([s for _, s in expected], abs=1e-6)
-    all_of_them = nearest(everything, asked, but=None, k=N)
-    assert [i for i, _ in nearest_in(store, MODEL_ID, asked, but=None, k=N)[0]] == [i for i, _ in all_of_them]
+    expected, _ = plain_search(store, MODEL_ID, asked, but=7)
+    assert [i for i, _ in found] == [i for i, _ in expected[:20]] and n_skipped == 0
+    assert [s for _, s in found] == pytest.approx([s for _, s in expected[:20]], abs=1e-6)
+    every, _ = nearest_in(store, MODEL_ID, asked, but=7, k=N)
+    assert [i for i, _ in every] == [i for i, _ in expected]
 
 
 def test_a_block_is_due_when_an_embedding_changes_and_not_otherwise(store: Store) -> None:
@@ -248,19 +267,19 @@ def test_what_a_writer_changes_meanwhile_is_looked_at(store: Store, monkeypatch:
         store._conn.execute("UPDATE analyses SET embedding = embedding WHERE track_id IN (7, 600)")
         return found
 
-    monkeypatch.setattr("tagger.alike.sketched", then_changed)
+    monkeypatch.setattr("tagger.similar.sketched", then_changed)
     for _ in range(
         2
     ):  # blocks of which there was a sketch a moment ago; then others, of which there was none
         assert nearest_in(store, MODEL_ID, asked, but=None, k=9) == expected
     assert due(store) == [0, 1]
-    monkeypatch.setattr("tagger.alike.sketched", lambda *args: (sketched(*args), sketch_changes(store))[0])
+    monkeypatch.setattr("tagger.similar.sketched", lambda *args: (sketched(*args), sketch_changes(store))[0])
     assert nearest_in(store, MODEL_ID, asked, but=None, k=9) == expected
     assert due(store) == []
 
 
 def test_blocks_are_searched_by_the_ids_of_their_tracks(store: Store) -> None:
-    for sql in (tagger.alike._OF_IDS, tagger.alike._IN_BLOCKS):
+    for sql in (tagger.similar._OF_IDS, tagger.similar._IN_BLOCKS):
         steps = [row[3] for row in store.query(f"EXPLAIN QUERY PLAN {sql}", ("[1]", MODEL_ID))]
         assert any(step.startswith("SEARCH analyses USING INTEGER PRIMARY KEY") for step in steps), steps
     steps = [row[3] for row in store.query(f"EXPLAIN QUERY PLAN {tagger.sketches._IN_BLOCK}", (0, 511))]

@@ -110,8 +110,8 @@ def similar(
     Example: tagger similar song.mp3 --m3u8 like-it.m3u8
              tagger similar song.mp3 --tempo 120-130
     """
-    from tagger.alike import nearest_in
     from tagger.export import playlist_lines, write_file
+    from tagger.similar import nearest_in
     from tagger.store import TrackFilter
 
     if m3u8 is not None and not m3u8.lower().endswith((b".m3u8", b".m3u")):
