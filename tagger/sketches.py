@@ -121,7 +121,7 @@ class Comparison:
         along, error, scale, length = along[which], error[which], scale[which], length[which]
         # The same again for the few that are left, with how far they really are from the mean.
         square = length**2 + 2 * scale * np.einsum("ij,j->i", wide[which], offset) + far**2
-        doubt = 2 * error * far + rounding[which] * (length + far)
+        doubt = 2 * error * far
         shortest, longest = (np.sqrt(np.maximum(square + by, _TINY)) for by in (-doubt, doubt))
         lower = np.minimum(np.maximum(along - error, 0) / longest, 1)
         return which, lower, np.minimum(np.maximum(along + error, 0) / shortest, 1)

@@ -103,6 +103,29 @@ def test_no_similarity_is_outside_its_bounds(
     assert (np.delete(cosine, which) < least + 1e-6).all()
 
 
+@pytest.mark.parametrize("near", [30.0, 1.0, 0.1, 1e-3])
+@pytest.mark.parametrize("whole", [False, True], ids=["all but one rounded away", "nothing but rounding"])
+def test_bounds_hold_where_the_mean_lies_beside_a_track(near: float, whole: bool) -> None:
+    rng = np.random.default_rng(0)
+    n_left_out = 0
+    for _ in range(300):
+        n_dims = int(rng.integers(2, 6))
+        one = rng.integers(-127, 128, n_dims) if whole else rng.uniform(-0.5, 0.5, n_dims)
+        one[0] = 127
+        vectors = np.stack([one, -one]).astype(np.float32)  # so that their centre is exactly 0
+        mean = (vectors[0] + near * rng.normal(0, 1, n_dims)).astype(np.float32)
+        direction = rng.normal(0, 1, n_dims)
+        direction = (direction / np.linalg.norm(direction)).astype(np.float32)
+        centred = vectors.astype(np.float64) - mean
+        cosine = centred @ direction.astype(np.float64) / np.linalg.norm(centred, axis=1)
+        which, lower, upper = Comparison(mean, direction).bounds(sketch_of(np.arange(2), vectors), 0.1)
+        assert (lower <= np.maximum(cosine[which], 0) + 1e-6).all()
+        assert (upper >= cosine[which] - 1e-6).all()
+        assert (np.delete(cosine, which) < 0.1 + 1e-6).all()
+        n_left_out += 2 - len(which)
+    assert n_left_out > 0
+
+
 def test_bounds_are_narrow_where_embeddings_are_as_usual() -> None:
     rng = np.random.default_rng(0)
     vectors = (5 + rng.normal(0, 1, (BLOCK, 240))).astype(np.float32)
