@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -308,6 +310,30 @@ def test_blocks_are_searched_by_the_ids_of_their_tracks(store: Store) -> None:
     steps = [row[3] for row in store.query(f"EXPLAIN QUERY PLAN {tagger.sketches._IN_BLOCK}", (0, 511))]
     assert "SEARCH analyses USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in steps
     assert "SEARCH tracks USING INTEGER PRIMARY KEY (rowid=?)" in steps
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_what_was_there_before_there_were_sketches_is_sketched(tmp_path: Path, version: int) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.db")) as conn, conn:
+        conn.executescript((Path(__file__).parent / f"schema_v{version}.sql").read_text("utf-8"))
+        for track_id in (3, BLOCK + 3, BLOCK + 4, 5 * BLOCK):
+            conn.execute(
+                "INSERT INTO tracks (id, path, display, root, size_bytes, mtime_ns, first_seen_ns, "
+                "updated_ns) VALUES (?, ?, '', x'', 1, 1, 1, 1)", (track_id, b"%d" % track_id),
+            )  # fmt: skip
+            vector = np.random.default_rng(track_id).normal(0, 1, 5).astype("<f4")
+            conn.execute(
+                "INSERT INTO analyses VALUES (?, 'm@1', 1, 1, x'0000', ?)", (track_id, vector.tobytes())
+            )
+    with Store.open(tmp_path / "old.db") as store:
+        assert due(store) == [0, 1, 2, 3, 4, 5] and store.integrity_check() == []
+        asked = vector_of(store, 3)
+        before, _ = nearest_in(store, "m@1", asked, but=None)
+        assert sketch_changes(store) == 6
+        assert store.query("SELECT block, n FROM sketches ORDER BY block") == [(0, 1), (1, 2), (5, 1)]
+        found, _ = nearest_in(store, "m@1", asked, but=None)
+        assert [i for i, _ in found] == [i for i, _ in before] and found[0][0] == 3
+        assert store.integrity_check() == []
 
 
 def test_sketches_that_lack_tracks_are_found(store: Store) -> None:
