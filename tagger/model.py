@@ -1,7 +1,8 @@
 """The model contract: a bundle of card and weights, checked and then run by LiteRT on one thread.
 
 Conventions: chunks are ``(n, chunk_frames, n_mels)`` float32 as `tagger.features.chunks` makes them; logits
-``(n, n_genres)`` follow the card's order of genres; the embedding ``(n, n_dims)`` is the layer before them.
+``(n, n_genres)`` follow the card's order of genres; the embedding ``(n, n_dims)`` is what its
+convolutions make of a chunk.
 LiteRT is imported with the first model, not with this module.
 """
 

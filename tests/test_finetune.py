@@ -46,7 +46,7 @@ from training.tune import OWN, REHEARSAL, n_steps, start_network, tune
 __all__ = ["here"]
 
 CARD, REFERENCE = base()
-TINY = NetworkConfig(stem=4, widths=(4, 4, 4, 4), embedding=5)
+TINY = NetworkConfig(stem=4, widths=(4, 4, 4, 4), hidden=5)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_a_network_goes_on_from_the_very_weights_of_the_bundle() -> None:
     x = np.random.default_rng(0).standard_normal((16, 52, 128), dtype=np.float32)
     logits = network.predict(x, verbose=0)["logits"]
     shipped, _ = load_model(directory).predict(x)
-    np.testing.assert_allclose(logits[:, :-2], shipped, atol=0.03)
+    np.testing.assert_allclose(logits[:, :-2], shipped, atol=0.15)  # the shipped one multiplies in 8 bits
     np.testing.assert_allclose(
         logits[:, -2:], np.repeat(logits[:, :-2].mean(axis=1), 2).reshape(-1, 2), atol=1e-3
     )
@@ -314,12 +314,12 @@ def test_what_is_better_is_kept_chosen_and_can_be_taken_back(
     assert used.code == 0 and "`tagger run --stale` hears with it" in used.out
     assert model_in_use(taught) == folders[0]
     shown = {line["id"]: line["used"] for line in here("models", "--json", "--db", taught).lines}
-    assert shown["gtzan@2"] is False and sum(shown.values()) == 1
+    assert shown[CARD.model_id] is False and sum(shown.values()) == 1
     assert here("status", "--db", taught).code == 0
     shown = here("config", "show", "--json", "--db", taught).lines[0]["model"]
     assert shown == {"value": str(folders[0]), "from": "tagger models use"}
     named = here("models", "--json", "--db", taught, "--config", config).lines
-    assert {line["id"] for line in named if line["used"]} == {"gtzan@2"}
+    assert {line["id"] for line in named if line["used"]} == {CARD.model_id}
     assert here("models", "--db", taught, "use", "tuned").code == 0
     assert choices(heads_dir(taught)) == ["tuned@1", "tuned@2"]
     assert here("models", "--db", taught, "remove", "tuned@2").code == 0
@@ -334,7 +334,7 @@ def test_what_is_no_better_is_not(taught: Path, tmp_path: Path) -> None:
     work = open_job(tmp_path / "work", job, shipped_model_dir("gtzan"), CARD, "tuned", None)
     finished(work, job, right=False)
     report, _ = report_on(work, job, CARD, None)
-    assert not report.adopt and "does not beat gtzan@2" in report.verdict
+    assert not report.adopt and f"does not beat {CARD.model_id}" in report.verdict
 
 
 @pytest.mark.slow

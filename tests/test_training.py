@@ -58,7 +58,7 @@ values = "said"
 [network]
 stem = 4
 widths = [4, 4, 4, 4]
-embedding = 5
+hidden = 5
 
 [train]
 steps = 2
@@ -109,7 +109,8 @@ def test_two_steps_end_in_a_loadable_bundle(data: Path, tmp_path: Path) -> None:
     leaky = tmp_path / "leaky"
     leaky.mkdir()
     (leaky / "leaky.json").write_text('{"chunk_accuracy": 0.9, "n_chunks": 9, "n_folds": 2}')
-    said = call("export", recipe, run, bundle, "--page", page, "--seed-run", run, "--leaky", leaky)
+    more = ("--page", page, "--seed-run", run, "--leaky", leaky, "--precision", "float32")
+    said = call("export", recipe, run, bundle, *more)
 
     model = load_model(bundle)
     assert model.card.genres == GENRES
@@ -117,7 +118,7 @@ def test_two_steps_end_in_a_loadable_bundle(data: Path, tmp_path: Path) -> None:
     assert "tiny@1" in said
     assert model.card.training["n_clips"] == 24 + 3 - model.card.metrics["held_out"]["all"]["n_tracks"]
     logits, embedding = model.predict(np.zeros((3, 52, 128), np.float32))
-    assert (logits.shape, embedding.shape) == ((3, 3), (3, 5))
+    assert (logits.shape, embedding.shape) == ((3, 3), (3, 8))
     written = page.read_text(encoding="utf-8")
     assert "| held out: all |" in written
     assert "Accuracy of 2 seeds" in written
@@ -203,7 +204,7 @@ def test_networks_of_the_folds_teach_the_one_that_ships(data: Path, tmp_path: Pa
     call("train", recipe, tmp_path / "all", "--data", data, "--all", *taught)
     call("train", recipe, tmp_path / "alone", "--data", data, "--all")
     page = tmp_path / "page.md"
-    more = ("--report", work, "--temperature-ratio", 0.5, "--precision", "dynamic", "--page", page)
+    more = ("--report", work, "--temperature-ratio", 0.5, "--page", page)
     call("export", recipe, tmp_path / "all", tmp_path / "bundle", *more)
     card = load_model(tmp_path / "bundle").card
     report = json.loads((work / "report.json").read_text(encoding="utf-8"))

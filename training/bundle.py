@@ -23,6 +23,12 @@ from training.train import CURVE_FILE
 CHUNKS_OF_4_MINUTES = 104
 """Eight segments of 30 s, 13 chunks each."""
 
+PRECISIONS: Mapping[Precision, str] = {
+    "float32": "single precision",
+    "float16": "half precision",
+    "dynamic": "8 bits",
+}
+
 LICENCE = (
     "GPL-3.0-or-later. Trained weights only; none of the music is contained. Learnt from GTZAN (research "
     "use; the recordings belong to their owners) with outputs of MSD-musicnn (ISC) as a teacher"
@@ -192,7 +198,7 @@ def page(card: ModelCard, report: Mapping[str, Any]) -> str:
         "",
         f"Genres: {', '.join(card.genres)}.",
         f"{card.training['n_parameters']} parameters, {card.weights.size_bytes / 1e6:.2f} MB "
-        f"({card.training['precision']}), {ms} ms per 4-second chunk on one thread.",
+        f"({PRECISIONS[card.training['precision']]}), {ms} ms per 4-second chunk on one thread.",
         "",
         f"Learnt from {card.training['n_clips']} clips of up to 30 s: {', '.join(card.training['sources'])}.",
     ]

@@ -23,7 +23,7 @@ class NetworkConfig:
     pools: tuple[tuple[int, int], ...] = ((2, 2), (2, 2), (2, 2), (6, 2))
     dropout: float = 0.1
     """After each convolution block."""
-    embedding: int = 96
+    hidden: int = 96
     dense_dropout: float = 0.3
 
 
@@ -46,7 +46,9 @@ def build(config: NetworkConfig, n_genres: int, teachers: Mapping[str, int] | No
     Returns
     -------
     keras.Model
-        (n, frames, n_mels) to ``{"logits": (n, n_genres), "embedding": (n, config.embedding), **teachers}``.
+        (n, frames, n_mels) to ``{"logits": (n, n_genres), "embedding": (n, n_dims), **teachers}``. The
+        embedding is what the convolutions give: the hidden layer behind it keeps what tells the known genres
+        apart, and heads that learn others from few tracks do better without it (training/EXPERIMENTS.md).
     """
     chunk = keras.Input((config.frames, config.n_mels), name="chunk")
     x = layers.Reshape((config.frames, config.n_mels, 1))(chunk)
@@ -58,14 +60,14 @@ def build(config: NetworkConfig, n_genres: int, teachers: Mapping[str, int] | No
         x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
         x = _pooled(x, pool)
         x = layers.Dropout(config.dropout)(x)
-    x = layers.Flatten()(x)
-    x = layers.Dropout(config.dense_dropout)(x)
-    embedding = layers.Dense(config.embedding, activation="relu", dtype="float32", name="embedding")(x)
-    dropped = layers.Dropout(config.dense_dropout)(embedding)
+    embedding = layers.Flatten(dtype="float32", name="embedding")(x)
+    x = layers.Dropout(config.dense_dropout)(embedding)
+    hidden = layers.Dense(config.hidden, activation="relu", dtype="float32", name="hidden")(x)
+    dropped = layers.Dropout(config.dense_dropout)(hidden)
     outputs = {
         "logits": layers.Dense(n_genres, dtype="float32", name="logits")(dropped),
         "embedding": embedding,
     }
     for name, n_dims in (teachers or {}).items():
-        outputs[name] = layers.Dense(n_dims, dtype="float32", name=name)(embedding)
+        outputs[name] = layers.Dense(n_dims, dtype="float32", name=name)(hidden)
     return keras.Model(chunk, outputs)

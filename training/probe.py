@@ -1,4 +1,4 @@
-"""The last layer of a network alone: fitted to the embeddings of chunks, the rest stays as it is."""
+"""The last layer of a network alone: fitted to what reaches it of chunks, the rest stays as it is."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def with_fitted_layer(
     wanted : (n_clips, n_genres)
         Distributions over the genres.
     """
-    x, clip = _embeddings(network, clips)
+    x, clip = _before_last(network, clips)
     weight = clip_weights(clips, recipe)[clip]
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-3
     kernel, bias = fit_layer((x - mean) / scale, wanted[clip].astype(np.float64), weight / weight.sum())
@@ -44,13 +44,14 @@ def with_fitted_layer(
     return copy
 
 
-def _embeddings(network: keras.Model, clips: Clips) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Embeddings of all chunks, (n, n_dims), and the clip of each, (n,); a few clips at a time."""
+def _before_last(network: keras.Model, clips: Clips) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """What reaches the last layer of all chunks, (n, n_dims), and the clip of each, (n,)."""
+    upto = keras.Model(network.input, network.get_layer("logits").input)
     parts = []
     for first in range(0, len(clips), CLIPS_AT_ONCE):
         cut = clip_chunks(clips.mel[first : first + CLIPS_AT_ONCE])
         flat = cut.reshape(-1, *cut.shape[2:])
-        parts.append(network.predict(flat, batch_size=256, verbose=0)["embedding"].astype(np.float64))
+        parts.append(upto.predict(flat, batch_size=256, verbose=0).astype(np.float64))
         n_chunks = cut.shape[1]
     return np.concatenate(parts), np.repeat(np.arange(len(clips)), n_chunks)
 
