@@ -3,8 +3,8 @@
 tagger listens and decides; beets stays in charge: it stores the genre in its database, and writes it into
 the file with its own tag library where its own settings say so. By default only tracks without a genre in
 beets' database are listened to. `mode` and the names are of this plug-in's section alone, so that no setting
-of `tagger run` overwrites anything here; what to listen with comes from tagger's own settings where the
-section is silent.
+of `tagger run` overwrites anything here; what to listen with, how many genres a track gets and the genres
+above them come from tagger's own settings where the section is silent.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tagger.learning.heads import Head
 
 _UserError = ui.UserError  # type: ignore[attr-defined]  # in the one place where all versions have it
-_LISTENING = ("model", "jobs", "threshold", "margin", "track_limit")
+_SHARED = ("model", "jobs", "threshold", "margin", "track_limit", "max_genres", "write_parents", "parents")
 """Settings of tagger that the section may hold."""
 _DEFAULTS: dict[str, Any] = {"auto": True, "force": False, "mode": "missing", "whitelist": [], "names": {}}
 
@@ -52,7 +52,7 @@ class TaggerGenre(BeetsPlugin):
 
     def __init__(self) -> None:
         super().__init__()
-        self.config.add({**_DEFAULTS, **dict.fromkeys(_LISTENING)})
+        self.config.add({**_DEFAULTS, **dict.fromkeys(_SHARED)})
         self._ear: _Ear | None = None
         if self.config["auto"].get(bool):
             self.import_stages = [self._imported]
@@ -87,13 +87,14 @@ class TaggerGenre(BeetsPlugin):
         """Listen to those of `items` that may get a genre, and set it; how many failed."""
         from tagger.classify import listen
         from tagger.learning.heads import judge
-        from tagger.plan import WritePolicy, plan_edit
+        from tagger.plan import plan_edit, policy_of
         from tagger.pool import listen_all
 
         ear = self._ready()
         settings = ear.settings
         mode = WriteMode.OVERWRITE if force else settings.mode
-        policy = WritePolicy(mode, settings.threshold, settings.margin, settings.genres, settings.whitelist)
+        policy = policy_of(replace(settings, mode=mode))
+        parents = settings.parents if settings.write_parents else {}
         wanted = {os.fsencode(i.path): i for i in items if mode is not WriteMode.MISSING or not i.genres}
         tasks = [ListenTask(p, str(ear.model_dir), time_limit_s=settings.track_limit) for p in wanted]
         n_jobs = max(1, min(settings.jobs or os.cpu_count() or 1, len(tasks)))
@@ -107,8 +108,9 @@ class TaggerGenre(BeetsPlugin):
                     self._log.warning("{}", heard.reason)
                     continue
                 estimate = judge(
-                    heard.analysis, ear.card, ear.head, threshold=settings.threshold, margin=settings.margin
-                )
+                    heard.analysis, ear.card, ear.head, threshold=settings.threshold, margin=settings.margin,
+                    parents=parents,
+                )  # fmt: skip
                 genres = tuple(item.genres)
                 tags = FileTags("", GenreState(genres), genres)
                 plan = plan_edit(tags, estimate, policy, own=None)
@@ -144,14 +146,14 @@ class TaggerGenre(BeetsPlugin):
         return self._ear
 
     def _settings(self) -> Config:
-        from dataclasses import replace
-
         from tagger.config import load
         from tagger.config.file import checked
         from tagger.learning.shelf import with_own_model
 
-        said: dict[str, Any] = {key: self.config[key].get() for key in _LISTENING}
+        said: dict[str, Any] = {key: self.config[key].get() for key in _SHARED}
         said = {key: value for key, value in said.items() if value is not None}
+        if isinstance(parents := said.get("parents"), dict):  # YAML has numbers where they look like them
+            said["parents"] = {str(genre): parent for genre, parent in parents.items()}
         said["mode"], said["whitelist"] = self.config["mode"].get(), self.config["whitelist"].get()
         said["genres"] = {key: value or "" for key, value in self.config["names"].get(dict).items()}
         if said["mode"] not in (WriteMode.MISSING, WriteMode.APPEND):

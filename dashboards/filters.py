@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import lru_cache
 
-from tagger.review import disagree
+from tagger.review import Lineage, disagree
 from tagger.store import Store
 from tagger.store.columns import plain
 from tagger.store.filters import TrackFilter
@@ -37,7 +39,9 @@ class LibraryFilter:
     tagged: bool | None = None
     """Whether the file itself has a genre."""
     disagrees: bool = False
-    """The file's genre and the model's are different ones."""
+    """The file's genre and the model's are different ones, and neither lies above the other."""
+    parents: Lineage = ()
+    """The user's hierarchy, in which they may."""
 
     def where(self) -> tuple[str, list[object]]:
         """SQL condition on `tracks`, and its parameters; needs `prepare`."""
@@ -75,7 +79,10 @@ class LibraryFilter:
         if self.tagged is not None:
             add(f"file_genres {'<>' if self.tagged else '='} '[]'")
         if self.disagrees:
-            add("genre IS NOT NULL AND file_genres <> '[]' AND disagree(file_genres, genre)")
+            add(
+                "genre IS NOT NULL AND file_genres <> '[]' AND disagree(file_genres, genre, ?)",
+                json.dumps(self.parents),
+            )
         return " AND ".join(clauses), params
 
     def tallied(self) -> tuple[str, list[object]] | None:
@@ -103,9 +110,16 @@ class LibraryFilter:
 
 def prepare(store: Store) -> Store:
     """Teach an open database the functions that the conditions here use."""
-    # SQLite may ask beyond an AND that has failed already: about tracks without a genre, too.
-    store.add_function("disagree", lambda genres, label: int(bool(label) and disagree(genres, label)), 2)
+    store.add_function("disagree", _disagree, 3)
     return store
+
+
+@lru_cache(maxsize=65536)
+def _disagree(file_genres: str, label: str | None, parents: str) -> int:
+    # SQLite may ask beyond an AND that has failed already: about tracks without a genre, too.
+    if not label:
+        return 0
+    return int(disagree(file_genres, label, tuple((child, parent) for child, parent in json.loads(parents))))
 
 
 def _storable(text: str) -> str:

@@ -13,6 +13,7 @@ from streamlit.navigation.page import Page
 from dashboards import charts, export, filters, frame, queries, tables, track
 from dashboards.filters import LibraryFilter
 from dashboards.timeline import clock
+from tagger.review import lineage
 from tagger.store import Store
 from tagger.tracks import FAILURES, Status
 
@@ -93,7 +94,7 @@ def _sidebar(desk: frame.Desk) -> LibraryFilter:
             "File and model disagree",
             key="differ",
             bind="query-params",
-            help="The file has a genre, and the model hears one that is no kind of it.",
+            help="The file has a genre, and the model hears one that is neither a kind of it nor above it.",
         )
     return LibraryFilter(
         genre=genre or "",
@@ -104,6 +105,7 @@ def _sidebar(desk: frame.Desk) -> LibraryFilter:
         years=years,
         tagged=_TAGS[tag or _EITHER],
         disagrees=bool(disagrees),
+        parents=lineage(desk.config.parents),
     )
 
 

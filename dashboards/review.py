@@ -42,7 +42,7 @@ def page() -> None:
     """Show the page."""
     with frame.desk() as desk:
         st.title("Review")
-        open_ = _counts(desk.store, desk.state)
+        open_ = _counts(desk.store, desk.state, _parents(desk))
         kind = st.segmented_control(
             "What to review",
             list(worklist.KINDS),
@@ -72,20 +72,24 @@ def as_page() -> Page:
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def _counts(_store: Store, state: tuple[int, ...]) -> dict[str, int]:
-    return worklist.counts(_store)
+def _counts(_store: Store, state: tuple[int, ...], parents: worklist.Lineage) -> dict[str, int]:
+    return worklist.counts(_store, parents)
 
 
 @st.cache_data(max_entries=8, show_spinner="Looking for the most instructive tracks …")
-def _worklist(_store: Store, state: tuple[int, ...], kind: str) -> list[int]:
-    return worklist.worklist(_store, kind, limit=_MANY)
+def _worklist(_store: Store, state: tuple[int, ...], kind: str, parents: worklist.Lineage) -> list[int]:
+    return worklist.worklist(_store, kind, limit=_MANY, parents=parents)
+
+
+def _parents(desk: frame.Desk) -> worklist.Lineage:
+    return worklist.lineage(desk.config.parents)
 
 
 def _session(desk: frame.Desk, kind: str) -> Session:
     """The list is made once: what is corrected meanwhile does not reorder it."""
     key = f"review of {kind}"
     if key not in st.session_state:
-        st.session_state[key] = Session(_worklist(desk.store, desk.state, kind))
+        st.session_state[key] = Session(_worklist(desk.store, desk.state, kind, _parents(desk)))
     session: Session = st.session_state[key]
     return session
 
@@ -118,7 +122,7 @@ def _show(desk: frame.Desk, session: Session, row: TrackRow) -> None:
         track.heading(row)
         frame.play(row, autoplay=st.session_state.get("autoplay", False))
         st.text(f"In the file: {' · '.join(row.file_genres) or 'no genre'}")
-        st.text(worklist.why(row))
+        st.text(worklist.why(row, _parents(desk)))
     with right:
         card = frame.card_of(row.model_id, desk.config)
         threshold = frame.threshold_in_force(desk.config, card)

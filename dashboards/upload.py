@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -69,6 +69,7 @@ def page() -> None:
                 card,
                 head,
                 frame.limits(config, card, head),
+                config.parents if config.write_parents else {},
                 key=f"over time {file.file_id}",
             )
 
@@ -113,13 +114,21 @@ def _sentence(reason: str, path: bytes) -> str:
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
 
 
-def _show(done: Listened, card: ModelCard, head: Head | None, limits: frame.Limits, *, key: str) -> None:
+def _show(
+    done: Listened,
+    card: ModelCard,
+    head: Head | None,
+    limits: frame.Limits,
+    parents: Mapping[str, str],
+    *,
+    key: str,
+) -> None:
     if done.heard is None or done.heard.analysis is None or done.sound is None:
         st.error("This file cannot be judged.", icon=":material/error:")
         st.text(done.problem)
         return
     analysis: TrackAnalysis = done.heard.analysis
-    estimate = judge(analysis, card, head, threshold=limits.threshold, margin=limits.margin)
+    estimate = judge(analysis, card, head, threshold=limits.threshold, margin=limits.margin, parents=parents)
     tags = done.heard.tags
     left, right = st.columns([3, 2], gap="large")
     with left:

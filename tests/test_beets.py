@@ -12,9 +12,11 @@ from contextlib import closing
 from pathlib import Path
 
 import mutagen
+import numpy as np
 import pytest
 
 from tagger.model import read_card, shipped_model_dir
+from tagger.tracks import Heard, TrackAnalysis
 from tests import media
 from tests.conftest import Ran, environment, tree
 
@@ -120,6 +122,30 @@ def test_import_gives_genres_in_the_names_of_the_section(beet: Beet, songs: Path
     assert in_files(tmp_path / "music")["Song 0"] == [], "beets writes nothing imported as it is"
 
 
+def test_several_genres_and_those_above_in_the_names_of_the_section(
+    beet: Beet, songs: Path, tmp_path: Path
+) -> None:
+    """What is above what comes from tagger's own settings; its names and its mode do not."""
+    labels = read_card(shipped_model_dir("eleven")).genres
+    own = tmp_path / "config" / "tagger" / "config.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text(
+        'mode = "overwrite"\nthreshold = 0.999\nmargin = 0\nwrite_parents = true\n'
+        '[genres]\nEverything = "Wrong"\n'
+        "[parents]\n" + "".join(f'{label} = "Everything"\n' for label in labels)
+    )
+    section = "  jobs: 2\n  max_genres: 1\n  names: {everything: Music}\n"
+    beet("import", "-A", "-q", songs, section=section)
+    home = tmp_path / "beets"
+    assert in_database(home) == {"Song 0": ["Music"], "Song 1": ["Zouk"], "Song 2": ["Music"]}
+    names = "".join(f"    {genre}: Tune\n" for genre in labels)
+    section = f"{ANYTHING}  write_parents: no\n  names:\n{names}"
+    beet("taggergenre", "-f", "title:Song 0", section=section, settings=NO_WRITING)
+    section = f"{ANYTHING}  parents: {{Tune: Sound, 90s: Years}}\n  names:\n{names}"
+    beet("taggergenre", "-f", "title:Song 2", section=section, settings=NO_WRITING)
+    assert in_database(home) == {"Song 0": ["Tune"], "Song 1": ["Zouk"], "Song 2": ["Tune", "Sound"]}
+
+
 def test_a_wrong_setting_ends_an_import_before_it_begins(beet: Beet, songs: Path, tmp_path: Path) -> None:
     ran = beet("import", "-A", "-q", songs, section="  threshold: high\n", code=1)
     assert "taggergenre.threshold is 'high'" in ran.err
@@ -136,6 +162,9 @@ def test_a_wrong_setting_ends_an_import_before_it_begins(beet: Beet, songs: Path
         ("jobs", -1, "taggergenre.jobs is -1"),
         ("whitelist", [3], "taggergenre.whitelist"),
         ("names", {"jazz": "Jazz/Funk"}, "taggergenre.names"),
+        ("max_genres", 9, "taggergenre.max_genres is 9"),
+        ("write_parents", "perhaps", "taggergenre.write_parents"),
+        ("parents", {1990: 3}, "taggergenre.parents has 3 for '1990'"),
     ],
 )
 def test_wrong_settings_are_named(key: str, value: object, said: str) -> None:
@@ -149,6 +178,42 @@ def test_wrong_settings_are_named(key: str, value: object, said: str) -> None:
         beets.config["taggergenre"][key].set(value)
         with pytest.raises(UserError, match=re.escape(said)):
             plugin._ready()
+    finally:
+        beets.config.clear()
+
+
+def test_as_many_genres_as_the_settings_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import beets
+    from beets.library import Item
+
+    from beetsplug.taggergenre import TaggerGenre
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("TAGGER_DB", str(tmp_path / "tagger.db"))
+    card = read_card(shipped_model_dir("eleven"))
+    likely = {"jazz": 0.55, "blues": 0.3}
+    p = np.array([likely.get(genre, 0.15 / (len(card.genres) - 2)) for genre in card.genres])
+    logits = (np.log(p) * card.calibration.temperature)[None].astype(np.float16)
+    heard = Heard(b"/a.mp3", analysis=TrackAnalysis(logits, np.zeros(3, np.float32), 30.0, 30.0))
+    monkeypatch.setattr("tagger.pool.listen_all", lambda *_, **__: (one for one in [heard]))
+
+    said: list[str] = []
+    monkeypatch.setattr("beets.ui.print_", said.append)
+
+    def given(**settings: str) -> str:
+        for name, value in settings.items():
+            monkeypatch.setenv(f"TAGGER_{name.upper()}", value)
+        item = Item(path=b"/a.mp3", title="A", artist="B", album="C")
+        assert TaggerGenre()._fill([item], force=False, pretend=True, write=False) == 0
+        return said.pop().partition(": ")[2].partition(" (")[0]
+
+    try:
+        beets.config["format_item"].set("$title")
+        assert given(threshold="0.5", margin="0") == "Jazz"
+        assert given(max_genres="2") == "Jazz, Blues"
+        assert given(parents="jazz=Old Music") == "Jazz, Blues", "not written unless asked for"
+        assert given(write_parents="true") == "Jazz, Blues, Old Music"
+        assert given(threshold="0.8", parents="jazz=Old Music,blues=Old Music") == "Old Music, Jazz"
     finally:
         beets.config.clear()
 

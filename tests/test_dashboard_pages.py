@@ -313,6 +313,25 @@ def test_review_says_when_all_is_done(tmp_path: Path) -> None:
     assert any("All done" in s.value for s in app.success)
 
 
+def test_review_and_library_know_what_lies_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_database(tmp_path / "tagger.db", [
+        Made(b"/music/a.mp3", "disco", 0.9, ("Dance",)), Made(b"/music/b.mp3", "jazz", 0.8, ("Dance",)),
+    ])  # fmt: skip
+
+    def shown() -> tuple[str, list[str], str]:
+        app = open_page("review", kind="disagreeing")
+        library = open_page("library", differ="true")
+        return app.get("progress")[0].proto.text, list(library.dataframe[0].value["path"]), texts(app)
+
+    progress, paths, said = shown()
+    assert progress.startswith("0 of 2") and paths == ["/music/a.mp3", "/music/b.mp3"]
+    assert "The model says disco" in said
+    monkeypatch.setenv("TAGGER_PARENTS", "disco=Dance")
+    progress, paths, said = shown()
+    assert progress.startswith("0 of 1") and paths == ["/music/b.mp3"]
+    assert "The model says jazz" in said
+
+
 def test_keys_do_what_they_say(db: Path) -> None:
     app = open_page("review", kind="uncertain")
     keys = {b.proto.shortcut.lower() for b in app.button}

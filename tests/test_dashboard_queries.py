@@ -70,6 +70,10 @@ def test_every_filter_finds_what_it_says(store: Store) -> None:
     assert names(store, genre=NO_GENRE) == {path for path, m in made.items() if m.genre is None}
     wrong = {path for path, m in made.items() if m.genre and m.in_file == ("Opera",)}
     assert wrong and names(store, disagrees=True) == wrong
+    above = tuple((genre, "Opera") for genre in GENRES if genre != "pop")
+    popular = {path for path, m in made.items() if m.genre == "pop"} & wrong
+    assert names(store, disagrees=True, parents=above) == popular < wrong
+    assert names(store, disagrees=True, parents=(*above, ("pop", "Opera"))) == set()
     assert names(store, status=GONE) == set()
 
 

@@ -230,3 +230,19 @@ def test_the_upload_page(tmp_path: Path, model: tuple[str, object]) -> None:
     assert not app.exception
     assert "The model" in texts(app) and app.get("audio")
     assert [e.value for e in app.error] == ["This file cannot be judged."]
+
+
+def test_the_upload_page_gives_the_genre_above(
+    tmp_path: Path, model: tuple[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, card = model
+    monkeypatch.setenv("TAGGER_MODEL", directory)
+    monkeypatch.setenv("TAGGER_THRESHOLD", "0.999")
+    monkeypatch.setenv("TAGGER_PARENTS", ",".join(f"{label}=Everything" for label in card.genres))  # type: ignore[attr-defined]
+    song = Path(os.fsdecode(media.make(tmp_path / "song.mp3", "mp3", seconds=5))).read_bytes()
+    app = open_page("upload")
+    app.file_uploader[0].set_value([("song.mp3", song, "audio/mpeg")]).run(timeout=120)
+    assert "The model gives it no genre" in texts(app)
+    monkeypatch.setenv("TAGGER_WRITE_PARENTS", "true")
+    app.run(timeout=120)
+    assert not app.exception and "The model calls it Everything, at 100%" in texts(app)

@@ -20,14 +20,18 @@ from tagger.learning.hierarchy import (
     check_max_genres,
     check_parents,
     covers,
+    descendants,
     is_above,
     leaf,
     most_specific,
 )
 from tagger.plan import FURTHER, WritePolicy, genres_to_write, plan_edit
+from tagger.review import counts, disagree, lesson, lineage, why, worklist
 from tagger.store import Store
+from tagger.store.columns import to_json
 from tagger.tags import read_tags
 from tagger.tracks import ONLY_ID3V1, FileTags, GenreEstimate, GenreState, Status, WriteMode
+from tests.collections_made import Made, make_database
 from tests.inprocess import Here, here
 
 __all__ = ["here"]
@@ -148,6 +152,15 @@ def test_ancestors_and_their_spelling() -> None:
     assert ancestors("Jazz", PARENTS) == ()
     assert is_above("electronica", "Deep House", PARENTS), "another word for electronic"
     assert not is_above("House", "House", PARENTS) and not is_above("Deep House", "House", PARENTS)
+
+
+SOME = st.sampled_from(("a", "b", "c", "d", "Electronic", "electronica"))
+
+
+@given(st.dictionaries(SOME, SOME), SOME)
+def test_descendants_are_those_that_one_is_above(parents: dict[str, str], genre: str) -> None:
+    below = descendants(genre, parents)
+    assert below == tuple(child for child in parents if is_above(genre, child, parents))
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), st.sampled_from("abcdef")), st.sampled_from("abcdef"))
@@ -336,3 +349,71 @@ def test_a_run_explain_and_predict_give_the_genre_above(
         (row,) = store.list_tracks()
         assert row.genre == "Everything" and row.confidence == pytest.approx(1.0, abs=0.001)
     assert "sounds like Everything" in here("explain", path, "--config", config).out
+
+
+# --- what contradicts what, in a review ---
+
+
+@pytest.mark.parametrize(
+    ("in_file", "label", "contradicts"),
+    [
+        (("Electronic",), "House", False),
+        (("electronica",), "Deep House", False),
+        (("House",), "electronic", False),
+        (("French House",), "electronic", False),
+        (("Electronic/House",), "Deep House", False),
+        (("Jazz", "Electronic"), "House", False),
+        (("Techno",), "House", True),
+        (("Electronic > Techno",), "House", True),
+        (("Electronic Jazz",), "House", True),
+        (("House",), "Zouk", True),
+        (("",), "House", True),
+        ((), "House", False),
+    ],
+)
+def test_what_lies_above_or_below_does_not_contradict(
+    in_file: tuple[str, ...], label: str, contradicts: bool
+) -> None:
+    assert disagree(to_json(in_file), label, lineage(PARENTS)) is contradicts
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.sampled_from("abcdef")), st.sampled_from("abcdef"),
+       st.sampled_from("abcdef"))  # fmt: skip
+def test_one_line_of_descent_agrees(parents: dict[str, str], said: str, label: str) -> None:
+    related = covers(said, label, parents) or covers(label, said, parents)
+    assert disagree(to_json([said]), label, lineage(parents)) is not related
+    assert disagree(to_json([said]), label) is (said != label)
+
+
+def test_a_review_knows_what_lies_above(tmp_path: Path, here: Here) -> None:
+    """The list, its counts, its reasons and its command, where files say Dance and disco lies below it."""
+    path = tmp_path / "data" / "tagger.db"
+    path.parent.mkdir()
+    made = [
+        Made(b"/music/0.mp3", "disco", 0.9, ("Dance",)),
+        Made(b"/music/1.mp3", "jazz", 0.9, ("Dance",)),
+        Made(b"/music/2.mp3", "disco", 0.8, ("Dance",)),
+        Made(b"/music/3.mp3", None, 0.3, ("Dance",)),
+    ]
+    ids = make_database(path, made)
+    parents = lineage({"disco": "Dance"})
+    with Store.open(path) as store:
+        assert worklist(store, "disagreeing") == [ids[0], ids[1], ids[2]]
+        assert worklist(store, "disagreeing", parents=parents) == [ids[1]]
+        assert worklist(store, parents=parents) == [ids[1], ids[3]]
+        assert counts(store, parents) == {"everything": 2, "uncertain": 1, "disagreeing": 1, "failed": 0}
+        first, other = list(store.tracks_of([ids[0], ids[1]]))
+        assert "not what the file says" in why(first)
+        assert "not what the file says" not in why(first, parents)
+        assert "not what the file says" in why(other, parents)
+        store.add_label(ids[0], "disco", "user")
+        assert counts(store, parents)["disagreeing"] == 1, "what does not disagree is not taken off, either"
+        store.add_label(ids[1], "jazz", "user")
+        assert counts(store, parents)["disagreeing"] == 0
+        stored = to_json({"disco": 0.9, "jazz": 0.1})
+        assert lesson("disco", stored, '["Dance"]') == pytest.approx(0.9)
+        assert lesson("disco", stored, '["Dance"]', parents) == pytest.approx(0.2)
+    config = tmp_path / "config.toml"
+    config.write_text('[parents]\ndisco = "Dance"\n', encoding="utf-8")
+    assert [line["path"] for line in here("review", "--json").lines] == ["/music/2.mp3", "/music/3.mp3"]
+    assert [line["path"] for line in here("review", "--json", "--config", config).lines] == ["/music/3.mp3"]

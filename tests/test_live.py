@@ -329,6 +329,17 @@ def test_a_terminal_shows_one_picture_that_changes(song: Path, tmp_path: Path) -
     assert shown.count(b"\x1b[1A") > 18  # written over and over in the same place
 
 
+def test_the_genre_above_is_given_where_none_is_sure_enough(here: Here, song: Path, tmp_path: Path) -> None:
+    above = "\n".join(f'{label} = "Everything"' for label in load_model(shipped_model_dir()).card.genres)
+    config = tmp_path / "config.toml"
+    config.write_text(f"threshold = 0.999\nwrite_parents = true\n[parents]\n{above}\n", encoding="utf-8")
+    with on_air(song.read_bytes()[:160_000], bytes_s=1e6, stated=160_000) as radio:
+        ran = here("listen", "--json", "--config", config, radio.address.decode())
+    assert ran.code == 0, ran.err
+    last = ran.lines[-1]
+    assert (last["genre"], last["reason"]) == ("Everything", "") and max(last["genres"].values()) < 0.999
+
+
 def test_lines_for_people(here: Here, song: Path) -> None:
     with on_air(song.read_bytes()[:160_000], bytes_s=1e6, stated=160_000) as radio:
         ran = here("listen", "--threshold", "0", radio.address.decode())

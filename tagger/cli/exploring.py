@@ -52,11 +52,13 @@ def review(number: int, kind: str, as_json: bool, db: Path | None, config: Path 
 
     Example: tagger review -n 10
     """
-    from tagger.review import counts, why, worklist
+    from tagger.review import counts, lineage, why, worklist
 
-    with open_for_reading(load_settings(config, db=db)) as store:
-        n_open = counts(store)[kind]
-        rows = list(store.tracks_of(worklist(store, kind, limit=number)))
+    settings = load_settings(config, db=db)
+    parents = lineage(settings.parents)
+    with open_for_reading(settings) as store:
+        n_open = counts(store, parents)[kind]
+        rows = list(store.tracks_of(worklist(store, kind, limit=number, parents=parents)))
     if as_json:
         for row in rows:
             line = {
@@ -66,7 +68,7 @@ def review(number: int, kind: str, as_json: bool, db: Path | None, config: Path 
                 "confidence": row.confidence,
                 "genres": dict(row.probabilities),
                 "file_genres": list(row.file_genres),
-                "why": why(row),
+                "why": why(row, parents),
             }
             click.echo(json.dumps(line))
         return

@@ -66,10 +66,12 @@ def listen(
     head, unfit = chosen_head(heads_dir(settings.db), ear.card)
     if unfit:
         click.echo(unfit, err=True)
+    parents = settings.parents if settings.write_parents else {}
+    limits = (settings.threshold, settings.margin)
     moments = follow(
         open_source(where),
         ear,
-        lambda heard: judge(heard, ear.card, head, threshold=settings.threshold, margin=settings.margin),
+        lambda heard: judge(heard, ear.card, head, threshold=limits[0], margin=limits[1], parents=parents),
         pcm=samples,
     )
     heard_anything = False

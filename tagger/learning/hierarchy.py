@@ -79,6 +79,16 @@ def is_above(genre: str, other: str, parents: Mapping[str, str]) -> bool:
     return _key(genre) in {_key(name) for name in ancestors(other, parents)}
 
 
+def descendants(genre: str, parents: Mapping[str, str]) -> tuple[str, ...]:
+    """The genres that one is above, as the hierarchy spells them, in its order."""
+    over = {genre_key(parent) for parent in parents.values() if _key(parent) == _key(genre)}
+    links = [(genre_key(child), genre_key(parent)) for child, parent in parents.items()]
+    found: set[str] = set()
+    while more := {child for child, parent in links if parent in over | found} - found:
+        found |= more
+    return tuple(child for child in parents if genre_key(child) in found)
+
+
 def covers(genre: str, other: str, parents: Mapping[str, str]) -> bool:
     """Whether a genre is another, or above it."""
     return _key(genre) == _key(other) or is_above(genre, other, parents)
