@@ -125,6 +125,10 @@ def test_two_steps_end_in_a_loadable_bundle(data: Path, tmp_path: Path) -> None:
     assert "at random, as is often done, it would seem to be 0.90" in written
     details = json.loads((bundle / "metrics.json").read_text(encoding="utf-8"))
     assert [row["step"] for row in details["curve"]] == [1, 2]
+    for what in ("coverage", "odd"):  # the higher the threshold, the fewer get a genre
+        shares = [row[what] for row in details["trade_off"]]
+        assert shares == sorted(shares, reverse=True)
+    assert "| threshold | named | right | odd |" in written
     assert details["seeds"]["deviation"] == 0
     honest = details["held_out"]["all"]["chunk_accuracy"]
     assert model.card.metrics["leaky"]["honest_chunk_accuracy"] == honest

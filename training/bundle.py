@@ -251,6 +251,19 @@ def page(card: ModelCard, report: Mapping[str, Any]) -> str:
             f"{leaky['chunk_accuracy']:.2f}: then nearly every chunk has a neighbour of the same track, half "
             "of its very sound, among those learnt from. That figure says nothing about new music.",
         ]
+    if curve := report.get("trade_off"):
+        kinds = list(report["none_of_these"])
+        lines += [
+            "",
+            "What a threshold gives (named: the held-out tracks that get a genre; right: those of them) and "
+            "costs (music of none of these genres that gets one all the same):",
+            "",
+            f"| threshold | named | right | {' | '.join(kinds)} |",
+            f"|{'---|' * (3 + len(kinds))}",
+        ]
+        for row in curve:
+            cells = [row["coverage"], row["precision"], *(row[kind] for kind in kinds)]
+            lines.append(f"| {row['threshold']:.2f} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")
     everything = report["held_out"]["all"]
     lines += ["", "| genre | tracks | recall | precision | most often taken for |", "|---|---|---|---|---|"]
     names = everything["confusion"]["genres"]

@@ -7,7 +7,7 @@ the reference. Nothing here trains or chooses a model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -221,6 +221,41 @@ def measure(
             for k in steps
         ],
     }
+
+
+def trade_off(
+    heard: HeardTracks, p: NDArray[np.float64], strangers: Mapping[str, HeardTracks], temperature: float
+) -> list[dict[str, float]]:
+    """What a threshold gives and what it costs, from 0.3 to 0.95.
+
+    Parameters
+    ----------
+    heard, p
+        As `measure` takes them.
+    strangers : mapping of str to HeardTracks
+        Music of none of the genres.
+
+    Returns
+    -------
+    list of dict
+        ``threshold``, ``coverage`` and ``precision`` (0 where no track is named) of the tracks of known
+        genres, and by name the share of each kind of strangers that gets a genre all the same.
+    """
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == heard.genre
+    rows = []
+    for threshold in np.arange(0.3, 0.951, 0.05):
+        named = confidence >= threshold
+        row = {
+            "threshold": round(float(threshold), 2),
+            "coverage": _round(named.mean()),
+            "precision": _round(right[named].mean() if named.any() else 0),
+        }
+        row |= {
+            name: _round(share_named(tracks, temperature=temperature, threshold=float(threshold)))
+            for name, tracks in strangers.items()
+        }
+        rows.append(row)
+    return rows
 
 
 def share_named(heard: HeardTracks, *, temperature: float, threshold: float) -> float:

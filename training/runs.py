@@ -20,6 +20,7 @@ from training.evaluate import (
     precision_threshold,
     share_named,
     track_probabilities,
+    trade_off,
 )
 from training.recipe import Recipe, held_out, load_clips, load_teachers
 from training.train import predict_logits, train
@@ -185,6 +186,7 @@ def write_report(
     others = {
         str(s): heard.take((heard.source == s) & (heard.genre == NO_GENRE)) for s in np.unique(heard.source)
     }
+    strangers: dict[str, HeardTracks] = {}
     for name, tracks in (others | dict(extra)).items():
         known = tracks.take(tracks.genre != NO_GENRE)
         unknown = tracks.take(tracks.genre == NO_GENRE)
@@ -196,6 +198,8 @@ def write_report(
                 "n_tracks": len(unknown.genre),
                 "share_named": round(share_named(unknown, temperature=temperature, threshold=threshold), 4),
             }
+            strangers[name] = unknown
+    report["trade_off"] = trade_off(labelled, p, strangers, temperature)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / REPORT_FILE).write_text(json.dumps(report, indent=1), encoding="utf-8")
     for line in summary(report):
