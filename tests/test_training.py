@@ -208,15 +208,15 @@ def test_networks_of_the_folds_teach_the_one_that_ships(data: Path, tmp_path: Pa
     call("train", recipe, tmp_path / "all", "--data", data, "--all", *taught)
     call("train", recipe, tmp_path / "alone", "--data", data, "--all")
     page = tmp_path / "page.md"
-    more = ("--report", work, "--temperature-ratio", 0.5, "--page", page)
+    more = ("--report", work, "--page", page)
     call("export", recipe, tmp_path / "all", tmp_path / "bundle", *more)
     card = load_model(tmp_path / "bundle").card
     report = json.loads((work / "report.json").read_text(encoding="utf-8"))
-    assert card.calibration.temperature == pytest.approx(report["temperature"] / 2, abs=1e-4)
+    assert card.calibration.temperature == report["temperature"]
     assert card.training["distilled_from"] == card.training["figures_are_of_n_networks"] == 2
     written = page.read_text(encoding="utf-8")
     assert "those of 2 networks" in written
-    assert "taught by 2 others" in written
+    assert "taught by the 2 others" in written
     a, b = (
         keras.models.load_model(tmp_path / name / "model.keras").get_weights() for name in ("all", "alone")
     )

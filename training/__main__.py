@@ -186,16 +186,10 @@ def crossvalidate(
     help="Of the weights; dynamic: 8 bits, multiplied as such.",
 )
 @click.option("--margin", default=0.0, show_default=True, help="Least lead over the second genre.")
-@click.option(
-    "--temperature-ratio",
-    default=1.0,
-    show_default=True,
-    help="The network's best temperature over that of the report, where it is known.",
-)
 @click.option("--page", type=click.Path(path_type=Path), help="Markdown page to write as well.")
 def export(
     recipe_path: Path, folder: Path, directory: Path, report: Path | None, seeds: tuple[Path, ...],
-    leaky: Path | None, precision: Any, margin: float, temperature_ratio: float, page: Path | None,
+    leaky: Path | None, precision: Any, margin: float, page: Path | None,
 ) -> None:  # fmt: skip
     """Write the network in RUN as a model BUNDLE (a folder) with its card.
 
@@ -212,7 +206,6 @@ def export(
     measured = json.loads(((report or folder) / RUN_FILE).read_text(encoding="utf-8"))
     card, difference = export_run(
         read_recipe(recipe_path), folder, figures, measured, directory, precision=precision, margin=margin,
-        temperature_ratio=temperature_ratio,
     )  # fmt: skip
     if page is not None:
         page.write_text(make_page(card, figures), encoding="utf-8")

@@ -112,7 +112,6 @@ def export_run(
     *,
     precision: Precision,
     margin: float = 0.0,
-    temperature_ratio: float = 1.0,
 ) -> tuple[ModelCard, float]:
     """Write the bundle of a run.
 
@@ -129,9 +128,6 @@ def export_run(
     directory : Path
     precision : {"float32", "float16", "dynamic"}
     margin : float
-    temperature_ratio : float
-        The shipped network's best temperature over the measured one's, where they are trained differently:
-        a network that others taught is less sure of itself.
 
     Returns
     -------
@@ -153,7 +149,7 @@ def export_run(
             version=recipe.version,
             genres=recipe.genres,
             features=FeatureConfig(),
-            temperature=report["temperature"] * temperature_ratio,
+            temperature=report["temperature"],
             threshold=report["threshold"],
             margin=margin,
             metrics=metrics,
@@ -165,7 +161,6 @@ def export_run(
                 "figures_are_of_n_networks": measured.get("n_folds", 1),
                 "distilled_from": run["distilled_from"],
                 "calibration_fitted_to": report["fitted_to"],
-                "temperature_ratio": temperature_ratio,
                 "seed": run["seed"],
                 "n_parameters": int(network.count_params()),
                 "precision": precision,
@@ -205,18 +200,19 @@ def page(card: ModelCard, report: Mapping[str, Any]) -> str:
     if card.training["held_out_learnt_as_well"]:
         n, several = (card.training[f"figures_are_of_{what}"] for what in ("a_run_on_n_clips", "n_networks"))
         who = (
-            f"those of the same recipe trained on {n} clips, measured on the tracks it"
+            f"those of the same recipe trained on {n} clips, measured on the tracks it did not learn from"
             if several == 1
-            else f"those of {several} networks of the same recipe trained on {n} clips each, every track "
-            "measured by the one that"
+            else f"those of {several} networks of the same recipe trained on some {n} clips each, every "
+            "track measured by the one that had learnt nothing of its artist (those elsewhere, and of none "
+            "of these genres in other files, by all of them)"
         )
         lines.append(
-            f"The figures below are {who} did not learn from; the shipped weights learnt from all of them."
+            f"The figures below are {who}; the shipped weights learnt from all tracks held out, too."
         )
     if taught := card.training["distilled_from"]:
         lines.append(
-            f"The shipped network was taught by {taught} others beside the labels, so it is less sure of "
-            f"itself: its temperature is theirs times {card.training['temperature_ratio']}."
+            f"Beside the labels, the shipped network was taught by the {taught} others; the calibration is "
+            "theirs (where a network so taught could be measured, its best temperature was as its teachers')."
         )
     lines += [
         "",
