@@ -41,10 +41,13 @@ def copies(folder: Path) -> list[Path]:
     return made
 
 
-def long_tracks(folder: Path, *, seconds: float = LONG_S, at_most: int = 1000) -> list[Path]:
+def long_tracks(
+    folder: Path, *, seconds: float = LONG_S, at_most: int = 1000, lengths: int = 1
+) -> list[Path]:
     """One long track of each one-minute track and those that follow it in its genre, round about.
 
-    So each has music of one genre by several artists: harder to tell from a part than a real track is.
+    So each has music of one genre by several artists: harder to tell from a part than a real track is. With
+    several `lengths` there are as many of each, a second longer each time: other files to the program.
     """
     folder.mkdir(parents=True)
     by_genre: dict[str, list[Path]] = {}
@@ -52,12 +55,13 @@ def long_tracks(folder: Path, *, seconds: float = LONG_S, at_most: int = 1000) -
         if path.parent.parent.name == "library":
             by_genre.setdefault(path.parent.name, []).append(path)
     made = []
-    for genre, paths in sorted(by_genre.items()):
-        for start in range(len(paths)):
-            if len(made) == at_most:
-                return made
-            made.append(folder / f"{genre}-{start}.mp3")
-            join(made[-1], paths[start:] + paths[:start], seconds)
+    for longer in range(lengths):
+        for genre, paths in sorted(by_genre.items()):
+            for start in range(len(paths)):
+                if len(made) == at_most:
+                    return made
+                made.append(folder / f"{genre}-{start}-{longer}.mp3")
+                join(made[-1], paths[start:] + paths[:start], seconds + longer)
     return made
 
 
