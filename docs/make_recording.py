@@ -22,12 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+import numpy as np
 import pyte
+from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests import media  # noqa: E402 - found only now
+from tests.music_made import SR, loop  # noqa: E402
 
 COLUMNS, ROWS = 80, 30
 CELL_PX, LINE_PX, MARGIN_PX = 8.4, 18, 14
@@ -40,13 +43,13 @@ SESSION = (
 )
 """What is typed. The question of the last one is answered."""
 ALBUM = (
-    ("The Makers/01 First Light.opus", "ogg-opus", 0, {"title": "First Light"}),
-    ("The Makers/02 Second Thoughts.flac", "flac", 1, {"title": "Second Thoughts"}),
-    ("The Makers/03 Third Rail.mp3", "mp3", 12, {"title": "Third Rail"}),
-    ("Somebody/Four Walls.m4a", "m4a-aac", 3, {"title": "Four Walls", "genre": "Zouk"}),
-    ("Somebody/Five Days.wav", "wav", 4, {"title": "Five Days"}),
+    ("The Makers/01 First Light.ogg", "ogg-vorbis", 120, {"title": "First Light"}),
+    ("The Makers/02 Second Thoughts.flac", "flac", 0, {"title": "Second Thoughts"}),
+    ("The Makers/03 Third Rail.mp3", "mp3", 140, {"title": "Third Rail"}),
+    ("Somebody/Four Walls.m4a", "m4a-aac", 0, {"title": "Four Walls", "genre": "Zouk"}),
+    ("Somebody/Five Days.wav", "wav", 0, {"title": "Five Days"}),
 )
-"""File, container, seed and tags of the music."""
+"""File, container, tempo of its drums (0: it has none) and tags of the music."""
 
 LONGEST_WAIT_S, KEY_S, READ_S, END_S = 0.7, 0.05, 1.6, 5.0
 COLOURS = {
@@ -239,6 +242,15 @@ def _text(run: Run, row: int) -> str:
     )
 
 
+def sound(seconds: float, bpm: int, seed: int) -> NDArray[np.float32]:
+    """Chords, and where there is a tempo drums, of which the model is sure; (n,) float32 at `SR`."""
+    chords = media.music(seconds, SR, 1, seed=seed)[:, 0]
+    if not bpm:
+        return chords
+    drums = loop(bpm, "four to the floor", seconds=seconds)
+    return np.asarray(0.6 * drums / np.abs(drums).max() + 0.12 * chords, dtype=np.float32)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Make the music, run the session, write the picture."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -247,10 +259,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         music = Path(folder, "Music")
-        for name, container, seed, tags in ALBUM:
+        for seed, (name, container, bpm, tags) in enumerate(ALBUM):
             path = music / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            media.make(path, container, seconds=arguments.seconds, seed=seed, tags=tags)
+            signal = sound(arguments.seconds, bpm, seed)
+            media.make(path, container, sr=SR, channels=1, signal=signal, seed=seed, tags=tags)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TAGGER_")}
         env = kept | {"HOME": folder, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "NO_COLOR", "COLUMNS", "LINES"):

@@ -22,12 +22,15 @@ from tagger.learning.shelf import (
     list_heads,
     remove_taught,
 )
+from tagger.model import load_model, read_card, shipped_model_dir
+from tagger.pooling import pooled_dims
 from tagger.store import Store
 from tests import media
 from tests.conftest import Tagger, tree
 from tests.heads_made import base, head_that_says
 
 CARD, _ = base()
+N_DIMS = pooled_dims(load_model(shipped_model_dir("gtzan")).n_dims)
 
 
 def test_a_head_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -151,12 +154,15 @@ def test_a_head_decides_without_listening_and_is_taken_back(tmp_path: Path, tagg
     assert heard.code == 0, heard.err
     first = tagger("write", *model, "--dry-run", "--json", music).by_name()
     shelf = heads_dir(tmp_path / "data" / "tagger.db")
-    save_head(shelf, head_that_says("Zouk", CARD, 240))
+    save_head(shelf, head_that_says("Zouk", CARD, N_DIMS))
 
     used = tagger("models", "use", "mine")
     assert (used.code, "mine@1 decides" in used.out) == (0, True)
     listed = tagger("models", "--json").lines
-    assert [line["id"] for line in listed if line["used"]] == ["eleven@1", "mine@1"]
+    assert [line["id"] for line in listed if line["used"]] == [
+        read_card(shipped_model_dir()).model_id,
+        "mine@1",
+    ]
 
     again = tagger("run", *model, "--json", music)
     assert again.code == 0, again.err
@@ -188,7 +194,7 @@ def test_an_embedding_of_an_earlier_version_is_made_again_on_request(tmp_path: P
     db = tmp_path / "data" / "tagger.db"
     with Store.open(db) as store:
         store._conn.execute("UPDATE analyses SET embedding = substr(embedding, 1, 384)")
-    save_head(heads_dir(db), head_that_says("Zouk", CARD, 240))
+    save_head(heads_dir(db), head_that_says("Zouk", CARD, N_DIMS))
     assert tagger("models", "use", "mine@1").code == 0
     (line,) = tagger("write", "--model", "gtzan", "--json").lines
     assert (line["status"], line["genre"]) == ("uncertain", None)

@@ -50,7 +50,7 @@ def test_nothing_listened_to_has_no_workers() -> None:
 def test_a_run_shows_where_its_time_went(tagger: Tagger, tmp_path: Path) -> None:
     music = tmp_path / "music"
     music.mkdir()
-    media.make(music / "x.mp3", "mp3", seconds=20)
+    media.make(music / "x.mp3", "mp3", seconds=120)
     ran = tagger("run", "--profile", "--jobs", 1, music)
     assert ran.code == 0
     table = {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.benchmarks.corpus import copies, long_tracks, real_tracks
-from tests.benchmarks.harness import Row, Took, benchmark, in_turns, median_s, ratio, tagger, timed
+from tests.benchmarks.harness import NotHere, Row, Took, benchmark, in_turns, median_s, ratio, tagger, timed
 
 JOBS = 2
 LENGTHS = 4
@@ -107,6 +108,30 @@ def tutorial(folder: Path, rounds: int) -> list[Row]:
         Row("faster, 2 processes", f"{times:.1f} ×", f"{TUTORIAL_BAR} ×", times >= TUTORIAL_BAR),
         Row("faster, 1 process", f"{alone:.1f} ×"),
         Row("less processor time", f"{cpu:.1f} ×"),
+    ]
+
+
+@benchmark("essentia")
+def essentia(folder: Path, rounds: int) -> list[Row]:
+    """Against Essentia's MusicExtractor, where it is installed: one process each."""
+    if find_spec("essentia") is None:
+        raise NotHere("essentia is not installed (`pip install essentia`, where it has a wheel)")
+    music = folder / "music"
+    n_all = len(copies(music))
+    for path in sorted(music.glob("*.mp3"))[: n_all - 5]:
+        path.unlink()
+    command = [sys.executable, "-m", "tests.benchmarks.extractor", *map(str, sorted(music.glob("*.mp3")))]
+    took = in_turns(
+        {
+            "essentia": lambda: timed(command, folder),
+            "scan": forgetful(folder, "scan", "--jobs", 1, "--quiet", music),
+        },
+        min(rounds, 3),
+    )
+    wall, cpu = ratio(took["essentia"], took["scan"]), ratio(took["essentia"], took["scan"], cpu=True)
+    return [
+        Row("Essentia's MusicExtractor, 5 tracks", f"{median_s(took['essentia']):.1f} s"),
+        Row("faster, start included", f"{wall:.1f} ×, with {1 / cpu:.2f} of its processor time"),
     ]
 
 
