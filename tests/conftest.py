@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,18 @@ ROOT = Path(__file__).resolve().parent.parent
 # Before TensorFlow, which some tests import: it brings an SQLite of its own, and the first one is used.
 assert sqlite3.sqlite_version
 
+MAIN = sys.modules["__main__"]
+
 # A shell script starts what it puts in the background deaf to Ctrl-C, and so would be what is started here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def main_module_put_back() -> Iterator[None]:
+    """Streamlit's page runner leaves its script as `__main__`, which processes started later would run."""
+    yield
+    sys.modules["__main__"] = MAIN
 
 
 @pytest.fixture(scope="session")
