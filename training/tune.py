@@ -25,7 +25,7 @@ from tagger.card import ModelCard
 from training.augment import AugmentConfig
 from training.batches import targets
 from training.dataset import Clips, DatasetError
-from training.evaluate import HeardTracks, by_track, fit_temperature, softmax, track_probabilities
+from training.evaluate import HeardTracks, by_track, fit_temperature, joined, softmax, track_probabilities
 from training.export import NETWORK_FILE
 from training.network import NetworkConfig, build
 from training.probe import with_fitted_layer
@@ -171,9 +171,9 @@ def tune(
         learnt = fold != k
         say(f"part {k + 1} of {fold.max() + 1}: {recipe.train.steps} steps without a fifth of the artists")
         parts.append(_heard_without(start, recipe, clips, wanted, learnt, folder / f"part{k}", int(k), say))
-    own = _together([part.take(part.source == OWN) for part in parts])
+    own = joined([part.take(part.source == OWN) for part in parts])
     temperature = fit_temperature(own)
-    rehearsed = _together([part.take(part.source == REHEARSAL) for part in parts])
+    rehearsed = joined([part.take(part.source == REHEARSAL) for part in parts])
     say(f"and {recipe.train.steps} steps with everything")
     fitted = with_fitted_layer(start, recipe, clips, wanted)
     done = train(clips, {}, recipe, seed=0, folder=folder / "all", init=fitted, soft=wanted, say=say).network
@@ -222,13 +222,3 @@ def _heard_without(
     np.save(path, logits)
     (folder / "checkpoint.npz").unlink(missing_ok=True)
     return by_track(rest, logits)
-
-
-def _together(parts: list[HeardTracks]) -> HeardTracks:
-    return HeardTracks(
-        chunks=tuple(c for part in parts for c in part.chunks),
-        genre=np.concatenate([part.genre for part in parts]),
-        track=np.concatenate([part.track for part in parts]),
-        artist=np.concatenate([part.artist for part in parts]),
-        source=np.concatenate([part.source for part in parts]),
-    )
