@@ -89,6 +89,22 @@ def prepare(folder: Path, out: Path, segments: int) -> None:
 
 
 @main.command()
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--speech", default=360, show_default=True, help="30-second clips of speech (needs espeak-ng).")
+@click.option("--noise", default=180, show_default=True, help="And of noises.")
+@click.option("--seed", default=0, show_default=True)
+def nonmusic(out: Path, speech: int, noise: int, seed: int) -> None:
+    """Make an array file OUT (.npz) of sounds that are no music, for a model to call nothing.
+
+    Example: python -m training nonmusic data/nonmusic.npz
+    """
+    from training.nonmusic import make_nonmusic
+
+    n_clips = make_nonmusic(out, n_speech=speech, n_noise=noise, seed=seed, say=click.echo)
+    click.echo(f"{n_clips} clips in {out}")
+
+
+@main.command()
 @RECIPE
 @RUN
 @DATA
@@ -146,10 +162,14 @@ def evaluate(recipe_path: Path, folder: Path, data_dir: Path, also: tuple[str, .
 @click.option(
     "--leaky", is_flag=True, help="Split chunks at random, as tutorials do, to show how much that flatters."
 )
+@click.option(
+    "--init", type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="WORK of an earlier cross-validation of the same folds, whose networks are trained on.",
+)  # fmt: skip
 @ALSO
 @SET
 def crossvalidate(
-    recipe_path: Path, folder: Path, data_dir: Path, folds: int, seed: int, leaky: bool,
+    recipe_path: Path, folder: Path, data_dir: Path, folds: int, seed: int, leaky: bool, init: Path | None,
     also: tuple[str, ...], overrides: dict[str, Any],
 ) -> None:  # fmt: skip
     """Train and measure a RECIPE once per fold of artists, with all files in the folder WORK."""
@@ -157,7 +177,29 @@ def crossvalidate(
     from training.recipe import read_recipe
 
     recipe = read_recipe(recipe_path, overrides)
-    run(recipe, data_dir, folder, n_folds=folds, seed=seed, leaky=leaky, extra=_array_files(also),
+    run(recipe, data_dir, folder, n_folds=folds, seed=seed, leaky=leaky, init=init,
+        extra=_array_files(also), say=click.echo)  # fmt: skip
+
+
+@main.command("leave-out")
+@click.argument("what", type=click.Choice(["genres", "collections"]))
+@RECIPE
+@click.argument("folder", metavar="WORK", type=click.Path(path_type=Path))
+@DATA
+@click.option("--seed", default=0, show_default=True)
+@click.option("--only", multiple=True, metavar="NAME", help="Leave out this one; any number of them.")
+@ALSO
+@SET
+def leave_out(
+    what: str, recipe_path: Path, folder: Path, data_dir: Path, seed: int, only: tuple[str, ...],
+    also: tuple[str, ...], overrides: dict[str, Any],
+) -> None:  # fmt: skip
+    """Train a RECIPE once without each of its genres or collections, and measure what is made of that one."""
+    from training.leave import leave_out as run
+    from training.recipe import read_recipe
+
+    recipe = read_recipe(recipe_path, overrides)
+    run(recipe, data_dir, folder, what=what, seed=seed, only=only, extra=_array_files(also),
         say=click.echo)  # fmt: skip
 
 
@@ -179,6 +221,12 @@ def crossvalidate(
     "--leaky", type=click.Path(path_type=Path, exists=True), help="WORK of `crossvalidate --leaky`."
 )
 @click.option(
+    "--left-out",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="WORK of `leave-out`; once for genres, once for collections.",
+)
+@click.option(
     "--precision",
     type=click.Choice(["float32", "float16", "dynamic"]),
     default="dynamic",
@@ -189,7 +237,7 @@ def crossvalidate(
 @click.option("--page", type=click.Path(path_type=Path), help="Markdown page to write as well.")
 def export(
     recipe_path: Path, folder: Path, directory: Path, report: Path | None, seeds: tuple[Path, ...],
-    leaky: Path | None, precision: Any, margin: float, page: Path | None,
+    leaky: Path | None, left_out: tuple[Path, ...], precision: Any, margin: float, page: Path | None,
 ) -> None:  # fmt: skip
     """Write the network in RUN as a model BUNDLE (a folder) with its card.
 
@@ -198,11 +246,11 @@ def export(
     import json
 
     from training.bundle import evidence, export_run
-    from training.bundle import page as make_page
+    from training.page import page as make_page
     from training.recipe import read_recipe
     from training.runs import RUN_FILE
 
-    figures = evidence(report or folder, seeds, leaky)
+    figures = evidence(report or folder, seeds, leaky, left_out)
     measured = json.loads(((report or folder) / RUN_FILE).read_text(encoding="utf-8"))
     card, difference = export_run(
         read_recipe(recipe_path), folder, figures, measured, directory, precision=precision, margin=margin,

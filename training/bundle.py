@@ -1,4 +1,4 @@
-"""From a run and a report to a bundle and its page in Markdown."""
+"""From a run and a report to a bundle."""
 
 from __future__ import annotations
 
@@ -16,18 +16,13 @@ from tagger.model import GenreModel, load_model
 from training.dataset import DatasetError
 from training.export import Precision, parity, save_network, to_litert, write_bundle
 from training.folds import LEAKY_FILE
+from training.leave import SUMMARY_FILE
 from training.recipe import Recipe
 from training.runs import REPORT_FILE, RUN_FILE, load_network
 from training.train import CURVE_FILE
 
 CHUNKS_OF_4_MINUTES = 104
 """Eight segments of 30 s, 13 chunks each."""
-
-PRECISIONS: Mapping[Precision, str] = {
-    "float32": "single precision",
-    "float16": "half precision",
-    "dynamic": "8 bits",
-}
 
 LICENCE = (
     "GPL-3.0-or-later. Trained weights only; none of the music is contained. Learnt from GTZAN (research "
@@ -60,7 +55,9 @@ def headline(report: Mapping[str, Any]) -> dict[str, Any]:
     return figures | {name: report[name] for name in ("seeds", "leaky") if name in report}
 
 
-def evidence(report_folder: Path, seeds: Sequence[Path], leaky: Path | None) -> dict[str, Any]:
+def evidence(
+    report_folder: Path, seeds: Sequence[Path] = (), leaky: Path | None = None, left_out: Sequence[Path] = ()
+) -> dict[str, Any]:
     """The report of a run with all that speaks for or against its figures.
 
     Parameters
@@ -71,6 +68,8 @@ def evidence(report_folder: Path, seeds: Sequence[Path], leaky: Path | None) -> 
         Measured runs of the same recipe with other seeds: ``seeds`` gives the accuracy of all of them.
     leaky : Path or None
         Folder of a cross-validation with the leaky split of chunks: ``leaky``, beside the honest one.
+    left_out : sequence of Path
+        Folders of `training.leave`: ``left_out`` gives what was found, by what was left out.
 
     Raises
     ------
@@ -93,6 +92,9 @@ def evidence(report_folder: Path, seeds: Sequence[Path], leaky: Path | None) -> 
     if leaky is not None:
         honest = report["held_out"]["all"]["chunk_accuracy"]
         report["leaky"] = _read(leaky / LEAKY_FILE) | {"honest_chunk_accuracy": honest}
+    if left_out:
+        found = [_read(folder / SUMMARY_FILE) for folder in left_out]
+        report["left_out"] = {one["what"]: one["found"] for one in found}
     return report
 
 
@@ -183,90 +185,3 @@ def export_run(
         "largest_difference_from_keras": float(f"{difference:.2g}"),
     }
     return write(headline(report) | {"speed_one_thread": speed}), difference
-
-
-def page(card: ModelCard, report: Mapping[str, Any]) -> str:
-    """The model card as a page in Markdown."""
-    ms = card.metrics["speed_one_thread"]["ms_per_chunk"]
-    lines = [
-        f"# Model {card.model_id}",
-        "",
-        f"Genres: {', '.join(card.genres)}.",
-        f"{card.training['n_parameters']} parameters, {card.weights.size_bytes / 1e6:.2f} MB "
-        f"({PRECISIONS[card.training['precision']]}), {ms} ms per 4-second chunk on one thread.",
-        "",
-        f"Learnt from {card.training['n_clips']} clips of up to 30 s: {', '.join(card.training['sources'])}.",
-    ]
-    if card.training["held_out_learnt_as_well"]:
-        n, several = (card.training[f"figures_are_of_{what}"] for what in ("a_run_on_n_clips", "n_networks"))
-        who = (
-            f"those of the same recipe trained on {n} clips, measured on the tracks it did not learn from"
-            if several == 1
-            else f"those of {several} networks of the same recipe trained on some {n} clips each, every "
-            "track measured by the one that had learnt nothing of its artist (those elsewhere, and of none "
-            "of these genres in other files, by all of them)"
-        )
-        lines.append(
-            f"The figures below are {who}; the shipped weights learnt from all tracks held out, too."
-        )
-    if taught := card.training["distilled_from"]:
-        lines.append(
-            f"Beside the labels, the shipped network was taught by the {taught} others; the calibration is "
-            "theirs (where a network so taught could be measured, its best temperature was as its teachers')."
-        )
-    lines += [
-        "",
-        f"Confidences are calibrated (temperature {card.calibration.temperature}). A genre is given from "
-        f"{card.decision.threshold:.2f} on: {card.training['calibration_fitted_to']}.",
-        "",
-        "| measured on | tracks | accuracy [95 %] | chunks | macro-F1 | ECE | genre given | those right |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for part in ("held_out", "elsewhere"):
-        for name, m in report[part].items():
-            low, high = m["accuracy_95"]
-            right = "–" if m["precision_when_given"] is None else f"{m['precision_when_given']:.2f}"
-            lines.append(
-                f"| {part.replace('_', ' ')}: {name} | {m['n_tracks']} | {m['accuracy']:.3f} "
-                f"[{low:.3f}, {high:.3f}] | {m['chunk_accuracy']:.3f} | {m['macro_f1']:.3f} | "
-                f"{m['ece']:.3f} | {m['coverage']:.2f} | {right} |"
-            )
-    for name, m in report["none_of_these"].items():
-        lines.append(
-            f"| music of none of these genres: {name} | {m['n_tracks']} | | | | | {m['share_named']:.2f} | |"
-        )
-    if "seeds" in report:
-        s = report["seeds"]
-        lines += ["", f"Accuracy of {len(s['accuracy'])} seeds: {s['mean']:.3f} ± {s['deviation']:.3f}."]
-    if "leaky" in report:
-        leaky = report["leaky"]
-        lines += [
-            "",
-            f"Of single chunks it names {leaky['honest_chunk_accuracy']:.2f} rightly when artists are kept "
-            f"apart. Had the chunks been split at random, as is often done, it would seem to be "
-            f"{leaky['chunk_accuracy']:.2f}: then nearly every chunk has a neighbour of the same track, half "
-            "of its very sound, among those learnt from. That figure says nothing about new music.",
-        ]
-    if curve := report.get("trade_off"):
-        kinds = list(report["none_of_these"])
-        lines += [
-            "",
-            "What a threshold gives (named: the held-out tracks that get a genre; right: those of them) and "
-            "costs (music of none of these genres that gets one all the same):",
-            "",
-            f"| threshold | named | right | {' | '.join(kinds)} |",
-            f"|{'---|' * (3 + len(kinds))}",
-        ]
-        for row in curve:
-            cells = [row["coverage"], row["precision"], *(row[kind] for kind in kinds)]
-            lines.append(f"| {row['threshold']:.2f} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")
-    everything = report["held_out"]["all"]
-    lines += ["", "| genre | tracks | recall | precision | most often taken for |", "|---|---|---|---|---|"]
-    names = everything["confusion"]["genres"]
-    for name, m in everything["per_genre"].items():
-        row = list(everything["confusion"]["rows_are_reference"][names.index(name)])
-        row[names.index(name)] = 0
-        worst = f"{names[int(np.argmax(row))]} ({max(row)})" if max(row) else "–"
-        precision = "–" if m["precision"] is None else f"{m['precision']:.2f}"
-        lines.append(f"| {name} | {m['n_tracks']} | {m['recall']:.2f} | {precision} | {worst} |")
-    return "\n".join([*lines, "", f"Licence: {card.licence}.", ""])

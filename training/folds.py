@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.dataset import NO_GENRE, Clips, Teacher, artist_folds
+from training.dataset import NO_GENRE, Clips, DatasetError, Teacher, artist_folds
 from training.evaluate import HeardTracks, joined
 from training.recipe import Recipe, load_clips, load_teachers
 from training.runs import RUN_FILE, Say, hear, hear_extra, is_trained, load_network, save_run, write_report
 from training.train import CURVE_FILE, clip_chunks, train
 
 LEAKY_FILE = "leaky.json"
+EVERY_FOLD = -1
+"""The fold of clips that every network learns from."""
 
 
 def as_chunks(clips: Clips) -> tuple[Clips, NDArray[np.int64]]:
@@ -43,10 +45,14 @@ def crossvalidate(
     n_folds: int,
     seed: int,
     leaky: bool,
+    init: Path | None = None,
     extra: Mapping[str, Path] | None = None,
     say: Say,
 ) -> dict[str, Any]:
     """Train once per fold and report on all tracks, each heard by the network that did not learn from it.
+
+    Sources that hold nothing out are learnt from in every fold and not measured. The networks start from
+    those of an earlier cross-validation in `init`, of the same folds, where that is given.
 
     The network of each fold is a run of its own, ``folder/foldN``; one that is there already is not trained
     again. The tracks of the array files `extra` are heard by all of them.
@@ -62,14 +68,15 @@ def crossvalidate(
         fold = random_folds(len(clips), n_folds, seed)
         recipe = dataclasses.replace(recipe, augment=dataclasses.replace(recipe.augment, stretch=0.0))
     else:
-        kind = np.array([f"{s}/{g}" for s, g in zip(clips.source, clips.genre, strict=True)])
-        fold = artist_folds(clips.artist, kind, n_folds, seed)
+        fold = source_folds(recipe, clips, n_folds, seed)
+        if init is not None:
+            check_same_folds(init, recipe, n_folds, seed)
     parts: list[HeardTracks] = []
     elsewhere: dict[str, list[HeardTracks]] = {}
     for k in range(n_folds):
         learnt = fold != k
         run = folder / f"fold{k}"
-        say(f"fold {k + 1} of {n_folds}: {learnt.sum()} clips to learn from, {(~learnt).sum()} held out")
+        say(f"fold {k + 1} of {n_folds}: {learnt.sum()} clips to learn from, {(fold == k).sum()} held out")
         if not is_trained(run, recipe, seed + k):
             done = train(
                 clips.take(learnt),
@@ -77,12 +84,13 @@ def crossvalidate(
                 recipe,
                 seed=seed + k,
                 folder=run,
+                init=None if init is None else load_network(init / f"fold{k}"),
                 say=say,
             )
             n_clips = int(learnt.sum())
             save_run(run, done.network, recipe, seed=seed + k, everything=False, n_clips=n_clips)
         network = load_network(run)
-        parts.append(hear(network, clips.take(~learnt)))
+        parts.append(hear(network, clips.take(fold == k)))
         for name, heard in hear_extra(network, recipe, extra or {}).items():
             elsewhere.setdefault(name, []).append(heard)
     heard = joined(parts)
@@ -105,6 +113,40 @@ def crossvalidate(
         say=say,
         how=f"tracks, each heard by the one of {n_folds} networks that had learnt nothing of its artist",
     )
+
+
+def source_folds(recipe: Recipe, clips: Clips, n_folds: int, seed: int) -> NDArray[np.int64]:
+    """Artist-wise fold of each clip, (n,); `EVERY_FOLD` where its source holds nothing out.
+
+    Sources that hold nothing out do not move the folds of the others.
+    """
+    always = [d.source for d in recipe.data if d.hold_out == "none"]
+    folded = ~np.isin(clips.source, always)
+    some = clips.take(folded)
+    kind = np.array([f"{s}/{g}" for s, g in zip(some.source, some.genre, strict=True)])
+    fold = np.full(len(clips), EVERY_FOLD)
+    fold[folded] = artist_folds(some.artist, kind, n_folds, seed)
+    return fold
+
+
+def check_same_folds(earlier: Path, recipe: Recipe, n_folds: int, seed: int) -> None:
+    """Refuse to start from networks that may have heard what is to be held out.
+
+    Raises
+    ------
+    DatasetError
+        The earlier cross-validation had other folds: another number, seed or other collections.
+    """
+    about = json.loads((earlier / RUN_FILE).read_text(encoding="utf-8"))
+    before = [
+        (d["source"], d["arrays"], d["artists"]) for d in about["recipe"]["data"] if d["hold_out"] != "none"
+    ]
+    now = [(d.source, d.arrays, d.artists) for d in recipe.data if d.hold_out != "none"]
+    same_genres = tuple(about["recipe"]["genres"]) == recipe.genres
+    if before != now or not same_genres or (about["n_folds"], about["seed"]) != (n_folds, seed):
+        raise DatasetError(
+            f"the networks in {earlier} are of other folds: they may have heard what is held out here"
+        )
 
 
 def write_summary(folder: Path, recipe: Recipe, *, seed: int, n_folds: int, n_clips: int) -> None:
