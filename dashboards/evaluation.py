@@ -127,13 +127,19 @@ def risk_coverage(figures: Mapping[str, Any]) -> pd.DataFrame | None:
 
 
 def strangers(details: Mapping[str, Any]) -> pd.DataFrame | None:
-    """Music of none of the genres and how much of it was named all the same: music, n_tracks, share_named."""
+    """Music of none of the genres and how much of it was named all the same: music, n_tracks, share_named.
+
+    Genres of its own, too, as far as networks were trained without each of them.
+    """
+    rows = []
     table = details.get("none_of_these")
-    if not isinstance(table, dict) or not table:
-        return None
-    return _listed(
-        [{"music": name, **row} for name, row in table.items()], ["music", "n_tracks", "share_named"]
-    )
+    if isinstance(table, dict):
+        rows += [{"music": name, **row} for name, row in table.items()]
+    left_out = details.get("left_out")
+    genres = left_out.get("genres") if isinstance(left_out, dict) else None
+    if isinstance(genres, dict):
+        rows += [{"music": f"{name}, where never learnt", **row["strangers"]} for name, row in genres.items()]
+    return _listed(rows, ["music", "n_tracks", "share_named"])
 
 
 def learning_curve(details: Mapping[str, Any]) -> pd.DataFrame | None:

@@ -77,8 +77,14 @@ def head_that_says(genre: str, card: ModelCard, n_dims: int, *, name: str = "min
         mean=np.zeros(n_dims, np.float32), scale=np.ones(n_dims, np.float32),
         weights=np.zeros((n_dims, 2), np.float32), bias=np.array([5, -5], np.float32),
         kept=np.zeros(0, np.int64), memory=np.eye(2, n_dims, dtype=np.float32),
+        nonmusic=np.zeros((0, n_dims), np.float32),
         digests=np.array([b"00"], dtype="S32"), said=np.zeros(1, np.int64),
     )  # fmt: skip
+
+
+def heard(embedding: NDArray[np.float32], n_genres: int) -> TrackAnalysis:
+    """What a model that cannot tell its genres apart says of a track with this embedding."""
+    return TrackAnalysis(np.zeros((4, n_genres), np.float16), embedding, 30.0, 30.0)
 
 
 def babble(seconds: float, sr: int, *, seed: int) -> NDArray[np.float64]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 from tagger.errors import ModelError
 from tagger.learning.headfile import WEIGHTS_FILE, check_name, read_head, save_head
+from tagger.learning.heads import judge
 from tagger.learning.shelf import (
     choices,
     choose_head,
@@ -27,7 +30,7 @@ from tagger.pooling import pooled_dims
 from tagger.store import Store
 from tests import media
 from tests.conftest import Tagger, tree
-from tests.heads_made import base, head_that_says
+from tests.heads_made import base, head_that_says, heard
 
 CARD, _ = base()
 N_DIMS = pooled_dims(load_model(shipped_model_dir("gtzan")).n_dims)
@@ -39,11 +42,40 @@ def test_a_head_comes_back_as_it_was(tmp_path: Path) -> None:
     assert (first.card.head_id, second.card.head_id) == ("mine@1", "mine@2")
     assert first.key != second.key
     back = read_head(tmp_path / "mine" / "1")
-    for name in ("mean", "scale", "weights", "bias", "kept", "memory", "digests", "said"):
+    for name in ("mean", "scale", "weights", "bias", "kept", "memory", "nonmusic", "digests", "said"):
         np.testing.assert_array_equal(getattr(back, name), getattr(made, name))
     x, p = np.ones((3, 240), np.float32), np.full((3, 10), 0.1)
     np.testing.assert_array_equal(back.probabilities(x, p), made.probabilities(x, p))
     assert [p.name for p in (tmp_path / "mine").iterdir() if not p.name.isdecimal()] == []
+
+
+def test_what_is_nearer_to_noises_than_to_music_gets_no_genre() -> None:
+    made = head_that_says("Zouk", CARD, N_DIMS)
+    music, noise = np.zeros((12, N_DIMS), np.float32), np.full((12, N_DIMS), 2, np.float32)
+    head = replace(made, memory=music, nonmusic=noise)
+    nearer = heard(np.full(N_DIMS, 0.9, np.float32), len(CARD.genres))
+    farther = heard(np.full(N_DIMS, 1.1, np.float32), len(CARD.genres))
+    assert judge(nearer, CARD, head).genre == "Zouk"
+    estimate = judge(farther, CARD, head)
+    assert estimate.genre is None
+    assert estimate.reason == "more like speech or noise than like music"
+    assert judge(farther, CARD, replace(made, memory=music)).genre == "Zouk", "it knows of no noises"
+
+
+def test_a_head_saved_before_there_were_noises_is_read(tmp_path: Path) -> None:
+    save_head(tmp_path, head_that_says("Zouk", CARD, 240))
+    folder = tmp_path / "mine" / "1"
+    with np.load(folder / WEIGHTS_FILE) as stored:
+        arrays = {name: stored[name] for name in stored.files if name != "nonmusic"}
+    np.savez(folder / WEIGHTS_FILE, **arrays)
+    _card(lambda card: card.update(sha256=_digest(folder)))(folder)
+    head = read_head(folder)
+    assert head.nonmusic.shape == (0, 240)
+    assert np.isinf(head.distance_from_nonmusic(np.ones((2, 240)))).all()
+
+
+def _digest(folder: Path) -> str:
+    return hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
 
 
 def _card(change: Callable[[dict[str, object]], object]) -> Callable[[Path], None]:
@@ -57,10 +89,7 @@ def _card(change: Callable[[dict[str, object]], object]) -> Callable[[Path], Non
 
 def _pickled(folder: Path) -> None:
     np.savez(folder / WEIGHTS_FILE, mean=np.array([{}], dtype=object))
-    import hashlib
-
-    digest = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
-    _card(lambda card: card.update(sha256=digest))(folder)
+    _card(lambda card: card.update(sha256=_digest(folder)))(folder)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from tagger.model import load_model, shipped_model_dir, shipped_models
 from tagger.pooling import pooled_dims
 from tagger.tracks import TrackAnalysis
 from tests import media
-from tests.heads_made import babble, base, sounds
+from tests.heads_made import babble, base, heard, sounds
 
 GROUPS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), min_size=1, max_size=80)
 
@@ -208,10 +208,6 @@ def test_shipped_models_come_with_a_reference(name: str) -> None:
     assert (directory / REFERENCE_FILE).stat().st_size < 700_000
     right = reference.probabilities.argmax(axis=1) == reference.genre
     assert right.mean() > 0.7, "it is not what this model says"
-
-
-def heard(embedding: NDArray[np.float32], n_genres: int) -> TrackAnalysis:
-    return TrackAnalysis(np.zeros((4, n_genres), np.float16), embedding, 30.0, 30.0)
 
 
 def test_what_is_unlike_all_music_learnt_from_gets_no_genre(

@@ -84,6 +84,7 @@ def save_head(folder: Path, head: Head) -> Head:
         bias=head.bias.astype(np.float32),
         kept=head.kept.astype(np.int64),
         memory=head.memory.astype(np.float16),
+        nonmusic=head.nonmusic.astype(np.float16),
         digests=np.asarray(head.digests, dtype="S32"),
         said=head.said.astype(np.int64),
     )
@@ -176,17 +177,21 @@ def read_head(folder: Path) -> Head:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             a: dict[str, Any] = {name: stored[name] for name in _ARRAYS}
+            # heads saved before there was any know of none
+            a["nonmusic"] = stored.get("nonmusic", np.zeros((0, card.n_dims), np.float16))
     except (OSError, ValueError, KeyError, BadZipFile):
         raise _refuse(folder, "has damaged weights") from None
     n_genres, n_dims = len(card.genres), card.n_dims
     shapes = {"mean": (n_dims,), "scale": (n_dims,), "weights": (n_dims, n_genres), "bias": (n_genres,),
               "kept": (card.n_kept,), "said": a["digests"].shape}  # fmt: skip
     if any(a[name].shape != shape for name, shape in shapes.items()) or not (
-        a["memory"].ndim == 2 and len(a["memory"]) and a["memory"].shape[1] == n_dims
+        a["memory"].ndim == a["nonmusic"].ndim == 2
+        and len(a["memory"])
+        and a["memory"].shape[1] == a["nonmusic"].shape[1] == n_dims
     ):
         raise _refuse(folder, "has weights that do not fit its card")
-    numbers = [a[name] for name in ("mean", "scale", "weights", "bias", "memory")]
+    numbers = [a[name] for name in ("mean", "scale", "weights", "bias", "memory", "nonmusic")]
     if not all(np.isfinite(x).all() for x in numbers) or (a["scale"] <= 0).any() or (a["kept"] < 0).any():
         raise _refuse(folder, "has weights that are no numbers to reckon with")
-    a["memory"] = a["memory"].astype(np.float32)
+    a["memory"], a["nonmusic"] = a["memory"].astype(np.float32), a["nonmusic"].astype(np.float32)
     return Head(card=card, **a)

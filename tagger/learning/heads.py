@@ -65,8 +65,9 @@ class Head:
 
     `mean`, `scale` (n_dims,) standardise an embedding; `weights` (n_dims, n_genres), `bias` (n_genres,);
     `kept` (n_kept,) int64 are the places of its first genres in the base model's; `memory` (m, n_dims) are
-    standardised embeddings of music learnt from; `digests` (n,) bytes of the tracks whose labels
-    were learnt from, with the genre said of each while it was held out, `said` (n,) int64.
+    standardised embeddings of music learnt from, `nonmusic` (l, n_dims) those of speech and noises, of which
+    there may be none; `digests` (n,) bytes of the tracks whose labels were learnt from, with the genre said
+    of each while it was held out, `said` (n,) int64.
     """
 
     card: HeadCard
@@ -76,6 +77,7 @@ class Head:
     bias: NDArray[np.float32]
     kept: NDArray[np.int64]
     memory: NDArray[np.float32]
+    nonmusic: NDArray[np.float32]
     digests: NDArray[np.bytes_]
     said: NDArray[np.int64]
 
@@ -110,6 +112,10 @@ class Head:
     def distance(self, embedding: NDArray[np.floating]) -> NDArray[np.float64]:
         """How far (n, n_dims) embeddings are from the music learnt from, (n,)."""
         return distance(self.standardised(embedding), self.memory)
+
+    def distance_from_nonmusic(self, embedding: NDArray[np.floating]) -> NDArray[np.float64]:
+        """How far (n, n_dims) embeddings are from speech and noises, (n,); infinite where none are known."""
+        return distance(self.standardised(embedding), self.nonmusic)
 
 
 def judge_id(model_id: str, head: Head | None) -> str:
@@ -150,7 +156,9 @@ def blended(logits: NDArray[np.float64], kept: NDArray[np.floating], blend: floa
 
 def distance(rows: NDArray[np.float64], memory: NDArray[np.floating]) -> NDArray[np.float64]:
     """Root of the mean squared difference of each of `rows` (n, n_dims) and its tenth nearest of `memory`
-    (m, n_dims), both standardised, (n,)."""
+    (m, n_dims), both standardised, (n,); infinite where there is nothing to be near to."""
+    if not len(memory):
+        return np.full(len(rows), np.inf)
     known = memory.astype(np.float64)
     k = min(NEIGHBOURS, len(known))
     squared = (rows**2).sum(axis=1)[:, np.newaxis] + (known**2).sum(axis=1) - 2 * rows @ known.T
@@ -192,8 +200,12 @@ def judge(
     base = chunk_probabilities(analysis, card).mean(axis=0, keepdims=True)
     row = analysis.embedding[np.newaxis]
     abstain = analysis.abstain
-    if not abstain and head.distance(row)[0] > head.card.farthest:
-        abstain = f"unlike the music that {head.card.head_id} was learnt from"
+    if not abstain:
+        away = head.distance(row)[0]
+        if away > head.card.farthest:
+            abstain = f"unlike the music that {head.card.head_id} was learnt from"
+        elif away > head.distance_from_nonmusic(row)[0]:
+            abstain = "more like speech or noise than like music"
     return choose(
         head.card.genres,
         head.probabilities(row, base)[0],

@@ -33,12 +33,15 @@ class Reference:
 
     `embedding` (n, n_dims) float32, pooled; `probabilities` (n, n_genres) float64, calibrated means over the
     chunks; `genre` (n,) int64, indices into the card's genres; `artist` (n,) uint64, `artist_number` of each.
+    `nonmusic` (m, n_dims) float32 are embeddings of speech and noises, which it learnt to give no genre;
+    there may be none.
     """
 
     embedding: NDArray[np.float32]
     probabilities: NDArray[np.float64]
     genre: NDArray[np.int64]
     artist: NDArray[np.uint64]
+    nonmusic: NDArray[np.float32]
 
 
 def artist_number(name: str) -> int:
@@ -74,16 +77,19 @@ def read_reference(directory: str | Path, card: ModelCard) -> Reference | None:
         )
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            embedding = stored["embedding"].astype(np.float32)
             found = Reference(
-                embedding=stored["embedding"].astype(np.float32),
+                embedding=embedding,
                 probabilities=stored["probabilities"].astype(np.float64),
                 genre=stored["genre"].astype(np.int64),
                 artist=stored["artist"].astype(np.uint64),
+                nonmusic=stored.get("nonmusic", embedding[:0]).astype(np.float32),
             )
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise ModelError(f"the model's reference {where} is damaged: {error}") from None
     n = len(found.genre)
     fits = found.embedding.ndim == 2 and found.probabilities.shape == (n, len(card.genres))
+    fits = fits and found.nonmusic.shape[1:] == found.embedding.shape[1:]
     if not (n and fits and len(found.embedding) == len(found.artist) == n):
         raise ModelError(f"the model's reference {where} does not fit {card.model_id}")
     return found

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tagger.card import ModelCard
 from tagger.errors import ModelError
 from tagger.learning.fitting import Examples, Learnt, learn, lost
-from tagger.learning.heads import Head, HeadCard
+from tagger.learning.heads import Head, HeadCard, distance
 from tagger.learning.lessons import Lessons
 from tagger.learning.reference import Reference
 from tagger.learning.verdict import Report, judged
@@ -77,8 +77,9 @@ def teach(
     said = learnt.probabilities[examples.own].argmax(axis=1)
     rival, rival_said = said_in_use(lessons, card, in_use, genres)
     former = None if in_use is None else sum(in_use.card.labels.values())
-    report = _report(examples, learnt, rival, rival_said, card.decision.threshold, former)
     layer = learnt.layer
+    nonmusic = layer.standardised(own.embedding[:0] if reference is None else reference.nonmusic)
+    report = _report(examples, learnt, nonmusic, rival, rival_said, card.decision.threshold, former)
     counts = np.bincount(own.genre, minlength=len(genres))
     head = Head(
         card=HeadCard(
@@ -104,6 +105,7 @@ def teach(
         bias=layer.bias.astype(np.float32),
         kept=places,
         memory=layer.memory.astype(np.float32),
+        nonmusic=nonmusic.astype(np.float32),
         digests=np.array([one.digest.encode() for one in lessons.whose], dtype="S32"),
         said=said,
     )
@@ -150,6 +152,7 @@ def said_in_use(
 def _report(
     examples: Examples,
     learnt: Learnt,
+    nonmusic: NDArray[np.float64],
     rival: str,
     rival_said: NDArray[np.int64],
     base_threshold: float,
@@ -157,6 +160,8 @@ def _report(
 ) -> Report:
     """`former`: how many labels a head in use learnt from, None where the base model decides."""
     own = examples.own
+    away = learnt.distance[own]
+    noisy = distance(learnt.layer.standardised(examples.embedding[own]), nonmusic)
     return judged(
         examples.genres,
         examples.n_kept,
@@ -164,7 +169,7 @@ def _report(
         examples.group[own],
         probabilities=learnt.probabilities[own],
         fold=learnt.fold[own],
-        known=learnt.distance[own] <= learnt.farthest,
+        known=(away <= learnt.farthest) & (away <= noisy),
         rival=rival,
         rival_said=rival_said,
         # of the genres that nobody labelled, the base model's threshold knows more
