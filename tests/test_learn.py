@@ -140,7 +140,7 @@ def test_a_genre_is_added_and_the_old_ones_stay(
     assert (p.argmax(axis=1) == was).mean() > 0.97
     new = sounds(reference, 50, seed=5, strange=2.5)
     said = head.probabilities(new, np.full((50, len(card.genres)), 1 / len(card.genres))).argmax(axis=1)
-    assert (said == len(card.genres)).mean() > 0.9
+    assert (said == len(card.genres)).mean() > 0.85
 
 
 def test_labels_at_random_are_not_adopted(gtzan: tuple[ModelCard, Reference]) -> None:
@@ -204,8 +204,9 @@ def test_shipped_models_come_with_a_reference(name: str) -> None:
     assert reference is not None, f"python -m training reference RECIPE {directory} --data DATA makes it"
     assert reference.embedding.shape[1] == pooled_dims(model.n_dims)
     assert set(reference.genre.tolist()) == set(range(len(model.card.genres)))
+    assert len(reference.nonmusic) > 100
     assert len(np.unique(reference.artist)) > 100
-    assert (directory / REFERENCE_FILE).stat().st_size < 700_000
+    assert (directory / REFERENCE_FILE).stat().st_size < 900_000
     right = reference.probabilities.argmax(axis=1) == reference.genre
     assert right.mean() > 0.7, "it is not what this model says"
 
@@ -227,7 +228,7 @@ def test_what_is_unlike_all_music_learnt_from_gets_no_genre(
 def noise_and_talk() -> dict[str, NDArray[np.float64]]:
     sr, rng = 22050, np.random.default_rng(0)
     t = np.arange(30 * sr) / sr
-    made = {f"babble {seed}": babble(30, sr, seed=seed) for seed in range(3)}
+    made = {f"babble {seed}": babble(30, sr, seed=seed) for seed in range(8)}
     return made | {
         "noise": 0.1 * rng.normal(0, 1, len(t)),
         "tone": 0.3 * np.sin(2 * np.pi * 440 * t),
@@ -236,7 +237,7 @@ def noise_and_talk() -> dict[str, NDArray[np.float64]]:
 
 
 def test_noise_is_nobodys_genre(tmp_path: Path) -> None:
-    """Even where any confidence would do. (Of babble, made by code too, two in three pass for hip-hop.)"""
+    """Even where any confidence would do: it is unlike music, or nearer to the speech and noises learnt."""
     directory = shipped_model_dir()
     model = load_model(directory)
     reference = read_reference(directory, model.card)
@@ -249,7 +250,7 @@ def test_noise_is_nobodys_genre(tmp_path: Path) -> None:
         estimate = judge(analyse(path, model), model.card, head, threshold=0.0, margin=0.0)
         if estimate.genre is not None:
             named.add(name)
-    assert named <= {"babble 0", "babble 1"}, named
+    assert not named
 
 
 def test_silence_stays_silence(
