@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -223,6 +224,30 @@ def test_what_is_unlike_all_music_learnt_from_gets_no_genre(
     assert estimate.genre is None
     assert "unlike the music that mine@0 was learnt from" in estimate.reason
     assert sum(estimate.probabilities.values()) == pytest.approx(1)
+
+
+def test_a_genre_of_noises_is_a_persons_right(gtzan: tuple[ModelCard, Reference]) -> None:
+    """Comedy, field recordings: what sounds like nothing to the base model may be a genre of theirs."""
+    card, reference = gtzan
+    noises = {"Field": (reference.nonmusic[::2][:40], "rock")}
+    music = {"Zouk": (sounds(reference, 20, seed=5, strange=1.0), "reggae")}
+    with_noises, _ = teach(lessons_of(card, noises | music), card, reference, None, name="mine")
+    assert len(with_noises.nonmusic) == 0
+    other = judge(
+        heard(reference.nonmusic[1], len(card.genres)), card, with_noises, threshold=0.0, margin=0.0
+    )
+    assert "speech or noise" not in other.reason
+    without, _ = teach(lessons_of(card, music), card, reference, None, name="mine")
+    assert len(without.nonmusic) == len(reference.nonmusic)
+
+
+def test_a_reference_of_another_length_serves_nobody(gtzan: tuple[ModelCard, Reference]) -> None:
+    card, reference = gtzan
+    old = replace(reference, embedding=reference.embedding[:, :240], nonmusic=reference.nonmusic[:, :240])
+    x = sounds(reference, 40, seed=1, strange=2.0)
+    lessons = lessons_of(card, {"A": (x[:20], "rock"), "B": (-x[20:], "rock")})
+    head, _ = teach(lessons, card, old, None, name="mine", only_mine=True)
+    assert head.nonmusic.shape == (0, reference.embedding.shape[1])
 
 
 def noise_and_talk() -> dict[str, NDArray[np.float64]]:

@@ -43,6 +43,7 @@ def test_speech_has_words_and_pauses() -> None:
     y = nonmusic.spoken(np.random.default_rng(0), languages, variants)
     level = np.sqrt((y[: len(y) // 100 * 100].reshape(-1, nonmusic.N // 300) ** 2).mean(axis=1))
     assert (level > 0.02).mean() > 0.3
+    assert (level < 0.005).any()
     np.testing.assert_array_equal(y, nonmusic.spoken(np.random.default_rng(0), languages, variants))
 
 

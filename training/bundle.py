@@ -162,6 +162,7 @@ def export_run(
                 "figures_are_of_a_run_on_n_clips": measured["n_clips"],
                 "figures_are_of_n_networks": measured.get("n_folds", 1),
                 "distilled_from": run["distilled_from"],
+                "begun_from": run["begun_from"],
                 "calibration_fitted_to": report["fitted_to"],
                 "seed": run["seed"],
                 "n_parameters": int(network.count_params()),

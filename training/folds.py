@@ -8,13 +8,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from training.dataset import NO_GENRE, Clips, DatasetError, Teacher, artist_folds
 from training.evaluate import HeardTracks, joined
 from training.recipe import Recipe, load_clips, load_teachers
-from training.runs import RUN_FILE, Say, hear, hear_extra, is_trained, load_network, save_run, write_report
+from training.runs import (
+    NETWORK_FILE,
+    RUN_FILE,
+    Say,
+    hear,
+    hear_extra,
+    is_trained,
+    load_network,
+    names_digest,
+    origin_of,
+    save_run,
+    write_report,
+)
 from training.train import CURVE_FILE, clip_chunks, train
 
 LEAKY_FILE = "leaky.json"
@@ -60,6 +73,8 @@ def crossvalidate(
     With `leaky` the single chunks are split at random instead, so that nearly every held-out chunk has a
     neighbour that shares half of its sound among those learnt from. That figure says nothing about new music.
     """
+    if leaky and init is not None:
+        raise DatasetError("the leaky split starts from random weights: leave --init out")
     clips = load_clips(recipe, data_dir)
     teachers = load_teachers(recipe, data_dir, clips)
     if leaky:
@@ -69,28 +84,27 @@ def crossvalidate(
         recipe = dataclasses.replace(recipe, augment=dataclasses.replace(recipe.augment, stretch=0.0))
     else:
         fold = source_folds(recipe, clips, n_folds, seed)
-        if init is not None:
-            check_same_folds(init, recipe, n_folds, seed)
     parts: list[HeardTracks] = []
     elsewhere: dict[str, list[HeardTracks]] = {}
     for k in range(n_folds):
-        learnt = fold != k
+        learnt, held_out = fold != k, clips.take(fold == k)
         run = folder / f"fold{k}"
-        say(f"fold {k + 1} of {n_folds}: {learnt.sum()} clips to learn from, {(fold == k).sum()} held out")
-        if not is_trained(run, recipe, seed + k):
+        begin = None if init is None else fold_to_begin_from(init, k, recipe, held_out)
+        origin = origin_of(recipe, clips, learnt, seed=seed + k, init=begin)
+        say(f"fold {k + 1} of {n_folds}: {learnt.sum()} clips to learn from, {len(held_out)} held out")
+        if not is_trained(run, origin):
             done = train(
                 clips.take(learnt),
                 {name: teacher.take(learnt) for name, teacher in teachers.items()},
                 recipe,
                 seed=seed + k,
                 folder=run,
-                init=None if init is None else load_network(init / f"fold{k}"),
+                init=None if begin is None else keras.models.load_model(begin),
                 say=say,
             )
-            n_clips = int(learnt.sum())
-            save_run(run, done.network, recipe, seed=seed + k, everything=False, n_clips=n_clips)
+            save_run(run, done.network, origin)
         network = load_network(run)
-        parts.append(hear(network, clips.take(fold == k)))
+        parts.append(hear(network, held_out))
         for name, heard in hear_extra(network, recipe, extra or {}).items():
             elsewhere.setdefault(name, []).append(heard)
     heard = joined(parts)
@@ -104,7 +118,8 @@ def crossvalidate(
         found = {"chunk_accuracy": round(accuracy, 4), "n_chunks": len(said), "n_folds": n_folds}
         (folder / LEAKY_FILE).write_text(json.dumps(found, indent=1), encoding="utf-8")
         return found
-    write_summary(folder, recipe, seed=seed, n_folds=n_folds, n_clips=len(clips))
+    n_learnt = np.mean([(fold != k).sum() for k in range(n_folds)])
+    write_summary(folder, recipe, seed=seed, n_folds=n_folds, n_clips=round(float(n_learnt)))
     return write_report(
         recipe,
         folder,
@@ -129,33 +144,35 @@ def source_folds(recipe: Recipe, clips: Clips, n_folds: int, seed: int) -> NDArr
     return fold
 
 
-def check_same_folds(earlier: Path, recipe: Recipe, n_folds: int, seed: int) -> None:
-    """Refuse to start from networks that may have heard what is to be held out.
+def fold_to_begin_from(earlier: Path, k: int, recipe: Recipe, held_out: Clips) -> Path:
+    """The network of a fold of an earlier cross-validation, which must have been kept from the same clips.
 
     Raises
     ------
     DatasetError
-        The earlier cross-validation had other folds: another number, seed or other collections.
+        It is not finished, is another kind of network, or may have heard what is to be held out.
     """
-    about = json.loads((earlier / RUN_FILE).read_text(encoding="utf-8"))
-    before = [
-        (d["source"], d["arrays"], d["artists"]) for d in about["recipe"]["data"] if d["hold_out"] != "none"
-    ]
-    now = [(d.source, d.arrays, d.artists) for d in recipe.data if d.hold_out != "none"]
-    same_genres = tuple(about["recipe"]["genres"]) == recipe.genres
-    if before != now or not same_genres or (about["n_folds"], about["seed"]) != (n_folds, seed):
+    run = earlier / f"fold{k}"
+    if not (run / NETWORK_FILE).exists():
+        raise DatasetError(f"{run} holds no trained network: finish that cross-validation first")
+    about = json.loads((run / RUN_FILE).read_text(encoding="utf-8"))
+    now = json.loads(json.dumps(recipe.to_dict()))
+    if any(about["recipe"][name] != now[name] for name in ("genres", "network")):
+        raise DatasetError(f"{run} holds a network of other genres or another size than the recipe's")
+    if about.get("kept_from_it") != names_digest(held_out):
         raise DatasetError(
             f"the networks in {earlier} are of other folds: they may have heard what is held out here"
         )
+    return run / NETWORK_FILE
 
 
 def write_summary(folder: Path, recipe: Recipe, *, seed: int, n_folds: int, n_clips: int) -> None:
-    """What the folds have in common: the recipe, how much each learnt from, the mean of their curves."""
+    """What the folds have in common: recipe, how much each learnt from on average, mean of their curves."""
     about = {
         "recipe": recipe.to_dict(),
         "seed": seed,
         "n_folds": n_folds,
-        "n_clips": round(n_clips * (n_folds - 1) / n_folds),
+        "n_clips": n_clips,
     }
     (folder / RUN_FILE).write_text(json.dumps(about, indent=1), encoding="utf-8")
     curves = [json.loads((folder / f"fold{k}" / CURVE_FILE).read_text("utf-8")) for k in range(n_folds)]

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.dataset import NO_GENRE, Clips
+from training.dataset import NO_GENRE, Clips, DatasetError
 from training.recipe import Recipe, held_out, load_clips, load_teachers
-from training.runs import Say, hear, hear_extra, is_trained, load_network, save_run, write_report
+from training.runs import Say, hear, hear_extra, is_trained, load_network, origin_of, save_run, write_report
 from training.train import train
 
 SUMMARY_FILE = "left_out.json"
@@ -79,16 +79,31 @@ def leave_out(
     dict
         By name: ``others``, figures of the tracks that the recipe holds out anyway (they give temperature
         and threshold), ``itself``, those of what was left out as far as its genres were learnt elsewhere,
-        and ``strangers``, the share of the rest that was given a genre all the same.
+        and ``strangers``, the share of the rest that was given a genre all the same; None where there is
+        nothing of the kind.
+
+    Raises
+    ------
+    DatasetError
+        `only` names what is not there, or the rest has nothing to learn from or to measure.
     """
+    clips = load_clips(recipe, data_dir)
+    cases = {case.name: case for case in _cases(recipe, clips, what)}
+    if unknown := sorted(set(only) - set(cases)):
+        raise DatasetError(f"the recipe has no {', '.join(unknown)} to leave out; it has {', '.join(cases)}")
+    labelled = clips.genre != NO_GENRE
+    for case in cases.values():
+        if not (case.learnt & labelled).any() or not (case.measured & labelled).any():
+            raise DatasetError(f"without {case.name} there is nothing left to learn from or to measure")
     found: dict[str, Any] = {}
-    for case in _cases(recipe, load_clips(recipe, data_dir), what):
-        name, run = case.name, folder / f"without-{case.name}"
+    for name, case in cases.items():
         if only and name not in only:
             continue
+        run = folder / f"without-{name}"
         say(f"without {name}: {case.learnt.sum()} clips to learn from")
         clips = load_clips(case.recipe, data_dir)
-        if not is_trained(run, case.recipe, seed):
+        origin = origin_of(case.recipe, clips, case.learnt, seed=seed)
+        if not is_trained(run, origin):
             teachers = load_teachers(case.recipe, data_dir, clips)
             done = train(
                 clips.take(case.learnt),
@@ -98,8 +113,7 @@ def leave_out(
                 folder=run,
                 say=say,
             )
-            n_clips = int(case.learnt.sum())
-            save_run(run, done.network, case.recipe, seed=seed, everything=False, n_clips=n_clips)
+            save_run(run, done.network, origin)
         network = load_network(run)
         relabelled = np.where(case.strange, NO_GENRE, clips.genre)
         left = hear(network, dataclasses.replace(clips, genre=relabelled).take(case.left))
@@ -111,7 +125,10 @@ def leave_out(
             "itself": None if elsewhere is None else {key: elsewhere[key] for key in KEPT},
             "strangers": report["none_of_these"].get(name),
         }
-    (folder / SUMMARY_FILE).write_text(json.dumps({"what": what, "found": found}, indent=1), encoding="utf-8")
+    summary = folder / SUMMARY_FILE
+    if only and summary.exists():  # beside what was found before
+        found = json.loads(summary.read_text(encoding="utf-8"))["found"] | found
+    summary.write_text(json.dumps({"what": what, "found": found}, indent=1), encoding="utf-8")
     return found
 
 
@@ -138,7 +155,7 @@ def _cases(recipe: Recipe, clips: Clips, what: str) -> Iterator[_Case]:
             yield _Case(genre, without_genre(recipe, genre), ~kept & ~left, kept & ~left, left, left)
     else:
         for source in np.unique(clips.source[labelled]).tolist():
-            left = labelled & (clips.source == source)
+            left = clips.source == source
             learnt = ~kept & ~left
             strange = left & ~np.isin(clips.genre, clips.genre[learnt & labelled])
             yield _Case(source, without_source(recipe, source), learnt, kept & ~left, left, strange)

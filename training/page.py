@@ -55,6 +55,10 @@ def _origin(card: ModelCard) -> list[str]:
         lines.append(
             f"The figures below are {who}; the shipped weights learnt from all tracks held out, too."
         )
+    if card.training["begun_from"]:
+        lines.append(
+            "The weights are an earlier network's, trained on; the recipe's steps are the last ones."
+        )
     if taught := card.training["distilled_from"]:
         lines.append(
             f"Beside the labels, the shipped network was taught by the {taught} others; the calibration is "
@@ -83,9 +87,7 @@ def _accuracy(card: ModelCard, report: Mapping[str, Any]) -> list[str]:
                 f"{m['ece']:.3f} | {m['coverage']:.2f} | {right} |"
             )
     for name, m in report["none_of_these"].items():
-        lines.append(
-            f"| music of none of these genres: {name} | {m['n_tracks']} | | | | | {m['share_named']:.2f} | |"
-        )
+        lines.append(f"| none of these genres: {name} | {m['n_tracks']} | | | | | {m['share_named']:.2f} | |")
     if "seeds" in report:
         s = report["seeds"]
         lines += ["", f"Accuracy of {len(s['accuracy'])} seeds: {s['mean']:.3f} ± {s['deviation']:.3f}."]
@@ -157,6 +159,10 @@ def _left_out(report: Mapping[str, Any]) -> Iterator[str]:
         )
         for name, one in left["collections"].items():
             itself, strangers = one["itself"], one["strangers"] or {"n_tracks": 0, "share_named": None}
+            if itself is None:
+                share = _or_dash(strangers["share_named"])
+                yield f"| {name} | 0 | – | – | – | – | {strangers['n_tracks']} | {share} |"
+                continue
             low, high = itself["accuracy_95"]
             yield (
                 f"| {name} | {itself['n_tracks']} | {itself['accuracy']:.3f} [{low:.3f}, {high:.3f}] | "

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
-from training.dataset import NO_GENRE, Clips, DatasetError, read_arrays
+from training.dataset import NO_GENRE, Clips, DatasetError, clip_keys, read_arrays
 from training.evaluate import (
     HeardTracks,
     by_track,
@@ -68,39 +71,84 @@ def train_run(
         ensemble=[load_network(run) for run in distil_from],
         say=say,
     )
-    save_run(folder, done.network, recipe, seed=seed, everything=everything, n_clips=int(rows.sum()),
-             n_teaching=len(distil_from))  # fmt: skip
+    origin = origin_of(recipe, clips, rows, seed=seed, init=init, everything=everything,
+                       n_teaching=len(distil_from))  # fmt: skip
+    save_run(folder, done.network, origin)
 
 
-def save_run(
-    folder: Path, network: keras.Model, recipe: Recipe, *, seed: int, everything: bool, n_clips: int,
-    n_teaching: int = 0,
-) -> None:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a run's network came from. Two runs of one origin would give one network, but for rounding."""
+
+    recipe: dict[str, Any]
+    seed: int
+    everything: bool
+    """It learnt from the held-out tracks as well."""
+    n_clips: int
+    kept_from_it: str
+    """Digest of the names of the clips that it did not learn from."""
+    begun_from: str
+    """Digest of the network it started from; empty where that was random weights."""
+    distilled_from: int
+    """Networks that taught it."""
+
+
+def origin_of(
+    recipe: Recipe, clips: Clips, learnt: NDArray[np.bool_], *, seed: int, init: Path | None = None,
+    everything: bool = False, n_teaching: int = 0,
+) -> Origin:  # fmt: skip
+    """The origin of a network that learns from some of the clips.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    clips : Clips
+        All of them.
+    learnt : (n_clips,) bool
+    seed : int
+    init : Path or None
+        File of the network to start from.
+    everything : bool
+    n_teaching : int
+    """
+    return Origin(
+        recipe=json.loads(json.dumps(recipe.to_dict())),
+        seed=seed,
+        everything=everything,
+        n_clips=int(learnt.sum()),
+        kept_from_it=names_digest(clips.take(~learnt)),
+        begun_from="" if init is None else hashlib.sha256(init.read_bytes()).hexdigest()[:16],
+        distilled_from=n_teaching,
+    )
+
+
+def names_digest(clips: Clips) -> str:
+    """16 hexadecimal digits that change with any clip more or less."""
+    return hashlib.sha256("\n".join(sorted(clip_keys(clips))).encode()).hexdigest()[:16]
+
+
+def save_run(folder: Path, network: keras.Model, origin: Origin) -> None:
     """Write a run's network and what it came from."""
-    about = {
-        "recipe": recipe.to_dict(),
-        "seed": seed,
-        "everything": everything,
-        "n_clips": n_clips,
-        "distilled_from": n_teaching,
-    }
-    (folder / RUN_FILE).write_text(json.dumps(about, indent=1), encoding="utf-8")
+    (folder / RUN_FILE).write_text(json.dumps(asdict(origin), indent=1), encoding="utf-8")
     network.save(folder / NETWORK_FILE)
 
 
-def is_trained(folder: Path, recipe: Recipe, seed: int) -> bool:
-    """Whether a run is finished: by this recipe, and this seed.
+def is_trained(folder: Path, origin: Origin) -> bool:
+    """Whether a run is finished, and of this origin.
 
     Raises
     ------
     DatasetError
-        It is, but by another.
+        It is finished, but of another.
     """
     if not (folder / NETWORK_FILE).exists():
         return False
     about = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-    if about["recipe"] != json.loads(json.dumps(recipe.to_dict())) or about["seed"] != seed:
-        raise DatasetError(f"{folder} holds a network of another recipe or seed: use another folder")
+    if about != asdict(origin):
+        raise DatasetError(
+            f"{folder} holds a network of another recipe or seed, other data or another start: "
+            "use another folder"
+        )
     return True
 
 

@@ -91,8 +91,9 @@ class Linear:
 class Learnt:
     """A fit on everything, with what was set and said out of fold.
 
-    `probabilities` (n, n_genres) and `distance` (n,) are of the examples, each while its artist was held out;
-    `fold` (n,) int64 says in which part.
+    `probabilities` (n, n_genres), `distance` (n,) from the music learnt from and `noise_distance` (n,) from
+    sounds that are no music are of the examples, each while its artist was held out; `fold` (n,) int64 says
+    in which part.
     """
 
     layer: Linear
@@ -101,6 +102,7 @@ class Learnt:
     farthest: float
     probabilities: NDArray[np.float64]
     distance: NDArray[np.float64]
+    noise_distance: NDArray[np.float64]
     fold: NDArray[np.int64]
 
 
@@ -174,23 +176,28 @@ def _remembered(genre: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.sort(order[np.argsort(rank[order], kind="stable")][:MOST_REMEMBERED])
 
 
-def learn(examples: Examples, *, seed: int = 0) -> Learnt:
+def learn(examples: Examples, nonmusic: NDArray[np.float32] | None = None, *, seed: int = 0) -> Learnt:
     """Fit a head, and set whatever there is to set out of fold.
 
     Parameters
     ----------
     examples : Examples
         Of at least two genres and two groups.
+    nonmusic : (m, n_dims) float32 or None
+        Embeddings of speech and noises.
     """
     n_folds = min(N_FOLDS, len(np.unique(examples.group)))
     fold = folds(examples.group, examples.genre, n_folds, seed)
     logits = np.zeros((len(fold), len(examples.genres)))
-    away = np.zeros(len(fold))
+    away, from_noise = np.zeros(len(fold)), np.full(len(fold), np.inf)
     for part in range(n_folds):
         held = fold == part
         layer = fit(examples.take(~held))
         logits[held] = layer.logits(examples.embedding[held])
-        away[held] = distance(layer.standardised(examples.embedding[held]), layer.memory)
+        rows = layer.standardised(examples.embedding[held])
+        away[held] = distance(rows, layer.memory)
+        if nonmusic is not None:
+            from_noise[held] = distance(rows, layer.standardised(nonmusic))
     blend = _best_blend(examples, logits)
     shift = _best_shift(examples, logits, blend)
     logits[:, examples.n_kept :] += shift
@@ -204,6 +211,7 @@ def learn(examples: Examples, *, seed: int = 0) -> Learnt:
         farthest=float(np.quantile(away, 1 - STRANGE_SHARE)),
         probabilities=blended(logits / temperature, examples.kept, blend),
         distance=away,
+        noise_distance=from_noise,
         fold=fold,
     )
 

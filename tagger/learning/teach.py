@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from tagger.card import ModelCard
 from tagger.errors import ModelError
 from tagger.learning.fitting import Examples, Learnt, learn, lost
-from tagger.learning.heads import Head, HeadCard, distance
+from tagger.learning.heads import Head, HeadCard
 from tagger.learning.lessons import Lessons
 from tagger.learning.reference import Reference
 from tagger.learning.verdict import Report, judged
@@ -73,13 +74,16 @@ def teach(
         genres,
     )
     examples = own if not kept or reference is None else _with(own, reference)
-    learnt = learn(examples)
+    nonmusic = _nonmusic(own, reference)
+    learnt = learn(examples, nonmusic)
+    if _means_nonmusic(examples, learnt):
+        nonmusic = nonmusic[:0]
+        learnt = replace(learnt, noise_distance=np.full_like(learnt.noise_distance, np.inf))
     said = learnt.probabilities[examples.own].argmax(axis=1)
     rival, rival_said = said_in_use(lessons, card, in_use, genres)
     former = None if in_use is None else sum(in_use.card.labels.values())
     layer = learnt.layer
-    nonmusic = layer.standardised(own.embedding[:0] if reference is None else reference.nonmusic)
-    report = _report(examples, learnt, nonmusic, rival, rival_said, card.decision.threshold, former)
+    report = _report(examples, learnt, rival, rival_said, card.decision.threshold, former)
     counts = np.bincount(own.genre, minlength=len(genres))
     head = Head(
         card=HeadCard(
@@ -105,11 +109,25 @@ def teach(
         bias=layer.bias.astype(np.float32),
         kept=places,
         memory=layer.memory.astype(np.float32),
-        nonmusic=nonmusic.astype(np.float32),
+        nonmusic=layer.standardised(nonmusic).astype(np.float32),
         digests=np.array([one.digest.encode() for one in lessons.whose], dtype="S32"),
         said=said,
     )
     return head, report
+
+
+def _nonmusic(own: Examples, reference: Reference | None) -> NDArray[np.float32]:
+    """Speech and noises as far as the base model has some in embeddings of the same kind."""
+    if reference is None or reference.nonmusic.shape[1] != own.embedding.shape[1]:
+        return own.embedding[:0]
+    return reference.nonmusic
+
+
+def _means_nonmusic(examples: Examples, learnt: Learnt) -> bool:
+    """Whether a genre of the person's is mostly speech or noise itself: comedy, field recordings."""
+    nearer = learnt.distance > learnt.noise_distance
+    own = examples.own
+    return any(nearer[own & (examples.genre == g)].mean() > 0.5 for g in np.unique(examples.genre[own]))
 
 
 def _with(own: Examples, reference: Reference) -> Examples:
@@ -152,7 +170,6 @@ def said_in_use(
 def _report(
     examples: Examples,
     learnt: Learnt,
-    nonmusic: NDArray[np.float64],
     rival: str,
     rival_said: NDArray[np.int64],
     base_threshold: float,
@@ -161,7 +178,6 @@ def _report(
     """`former`: how many labels a head in use learnt from, None where the base model decides."""
     own = examples.own
     away = learnt.distance[own]
-    noisy = distance(learnt.layer.standardised(examples.embedding[own]), nonmusic)
     return judged(
         examples.genres,
         examples.n_kept,
@@ -169,7 +185,7 @@ def _report(
         examples.group[own],
         probabilities=learnt.probabilities[own],
         fold=learnt.fold[own],
-        known=(away <= learnt.farthest) & (away <= noisy),
+        known=(away <= learnt.farthest) & (away <= learnt.noise_distance[own]),
         rival=rival,
         rival_said=rival_said,
         # of the genres that nobody labelled, the base model's threshold knows more

@@ -14,7 +14,6 @@ from tests.benchmarks.corpus import long_tracks, real_tracks
 from tests.benchmarks.harness import Row, benchmark
 
 SEGMENTS = (1, 2, 3, 4, 6)
-BAR = 0.98
 
 
 @benchmark("agreement")
@@ -39,7 +38,7 @@ def _rows(what: str, paths: Sequence[Path], model: GenreModel) -> list[Row]:
         other = sum(None not in (a.genre, b.genre) and a.genre != b.genre for a, b in pairs)
         best = sum(_best(a) == _best(b) for a, b in pairs) / len(pairs)
         text = f"the same genre or none: {same:.2f}; another genre: {other}; the same best guess: {best:.2f}"
-        rows.append(Row(f"{what}, {n} segments", text, f"{BAR}", same >= BAR))
+        rows.append(Row(f"{what}, {n} segments", text))
     return rows
 
 
