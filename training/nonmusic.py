@@ -2,7 +2,7 @@
 
 For training: a genre model should call them nothing. The speech comes from the program ``espeak-ng``
 (Debian's package of that name), a process each; the noises need nothing. All signals are mono,
-`SAMPLE_RATE` Hz, float64 with a peak of at most 1. A seed gives the same sounds on the same version of it.
+`SAMPLE_RATE` Hz, float64 with a peak near 1. A seed gives the same sounds on the same version of it.
 """
 
 from __future__ import annotations
