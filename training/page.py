@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tagger.card import ModelCard
+from training.bundle import CHUNKS_OF_4_MINUTES
 from training.export import Precision
 
 PRECISIONS: Mapping[Precision, str] = {
@@ -39,7 +40,8 @@ def _origin(card: ModelCard) -> list[str]:
         "",
         f"Genres: {', '.join(card.genres)}.",
         f"{card.training['n_parameters']} parameters, {card.weights.size_bytes / 1e6:.2f} MB "
-        f"({PRECISIONS[card.training['precision']]}), {ms} ms per 4-second chunk on one thread.",
+        f"({PRECISIONS[card.training['precision']]}); on one thread {ms} ms for a chunk of 4 seconds, "
+        f"{ms * CHUNKS_OF_4_MINUTES:.0f} ms for a track of 4 minutes.",
         "",
         f"Learnt from {card.training['n_clips']} clips of up to 30 s: {', '.join(card.training['sources'])}.",
     ]
