@@ -96,9 +96,11 @@ class _Cutter:
         if first is None or first.pts is None or not 4000 <= first.sample_rate <= 768_000:
             raise InexactError
         self._rate, self._shape = first.sample_rate, _shape(first)
-        self._tick = Fraction(self._stream.time_base)
-        if (1 / (self._tick * self._rate)).denominator != 1:  # a sample is no whole number of ticks
+        ticks = 1 / (Fraction(self._stream.time_base) * self._rate)
+        if ticks.denominator != 1:
             raise InexactError
+        self._ticks = ticks.numerator
+        """Of the time stamps, in a sample. Places are compared in these: fractions cost too much a frame."""
         self._origin = int(first.pts)
 
     def segment(self, number: int) -> NDArray[np.float32]:
@@ -134,23 +136,24 @@ class _Cutter:
         early = max(0, begin - round(_CODEC_S * self._rate))
         mixer: Mixer | None = None
         at = 0  # of the next sample to come out of the mixer
-        expected: int | None = None
+        expected: int | None = None  # the next time stamp
         astray = False
         for frame in self._frames(early):
             if frame.pts is None or _shape(frame) != self._shape:
                 raise InexactError
-            place = (int(frame.pts) - self._origin) * self._tick * self._rate
+            place = int(frame.pts) - self._origin
             if expected is None:
-                at = expected = round(place)
+                at = round(Fraction(place, self._ticks))
+                expected = at * self._ticks
                 # The very first frames after a seek may lack what they draw on: they must come early enough.
-                if abs(place - at) > Fraction(1, 4) or at > early:
+                if 4 * abs(place - expected) > self._ticks or at > early:
                     raise InexactError
                 mixer = self._recording.mixer(frame)
             # A lone stamp may be wrong (Vorbis, where short blocks follow long ones), a gap stays.
-            was_astray, astray = astray, abs(place - expected) > Fraction(1, 2)
+            was_astray, astray = astray, 2 * abs(place - expected) > self._ticks
             if astray and was_astray:
                 raise InexactError
-            expected += frame.samples
+            expected += frame.samples * self._ticks
             assert mixer is not None
             for block in mixer.feed(frame):
                 yield block[max(0, begin - at) :]
@@ -163,7 +166,7 @@ class _Cutter:
     def _frames(self, at: int | None) -> Iterator[Any]:
         """Frames from a place on, or earlier; from the start of the file where `at` is None."""
         if at is not None:
-            ticks = self._origin + int(Fraction(at, self._rate) / self._tick)
+            ticks = self._origin + at * self._ticks
             self._recording.input.seek(ticks, stream=self._stream, backward=True)
         n_bad = n_good = 0
         for packet in self._recording.input.demux(self._stream):
