@@ -1,7 +1,7 @@
 """Only some segments of a track: which ones, and how they are cut out of a file by seeking.
 
 The segments are those that full decoding would give, at the same places, to the rounding of the resampler:
-frames are placed by their time stamps, decoding begins a second early so that codec and filter have settled,
+frames are placed by their time stamps, decoding begins a little early so that codec and filter have settled,
 and the end of the file is looked at too, so that one that was cut off is still found out. Whatever does not
 fit together exactly is `InexactError`, and the caller decodes the whole file instead, which also says what is
 wrong with it.
@@ -9,6 +9,7 @@ wrong with it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -26,13 +27,14 @@ from tagger.mixing import Mixer
 SEEKABLE = frozenset({"mp3", "flac", "mov", "ogg", "wav", "w64", "aiff"})
 """ffmpeg's names of containers whose time stamps count samples."""
 
-_SETTLING_S = 1
-"""From here on the resampler hears what it would hear in full decoding. Whole seconds are whole samples."""
+_SETTLING_S = 0.1
+"""At least so long before a segment the resampler begins to hear what it would hear in full decoding."""
 _CODEC_S = 0.3
 """Before that, for the codec alone: MP3 draws on earlier frames, Opus on 80 ms."""
-_TAIL_S = 0.25
+_TAIL_S = 0.05
 """After a segment, for the filter of the resampler."""
-_END_S = 2.0
+_END_S = 1.0
+"""What is decoded of the end of a file. Where it ends earlier than that, the file is heard as a whole."""
 
 
 class InexactError(Exception):
@@ -107,7 +109,8 @@ class _Cutter:
         """One whole segment, (segment_samples,) float32 at the config's rate."""
         config, rate = self._config, self._rate
         begin = number * config.segment_s * rate
-        settle = min(_SETTLING_S * rate, begin)
+        step = rate // math.gcd(rate, config.sr)  # samples that become whole samples
+        settle = min(math.ceil(_SETTLING_S * rate / step) * step, begin)
         wanted = settle + config.segment_s * rate + round(_TAIL_S * rate)
         resampler = self._recording.resampler(rate, config.sr)
         parts: list[NDArray[np.float32]] = []
@@ -119,7 +122,7 @@ class _Cutter:
             if got == wanted:
                 break
         parts.append(resampler.finish())
-        skip = settle // rate * config.sr
+        skip = settle * config.sr // rate
         y = np.concatenate(parts)[skip : skip + config.segment_samples]
         if got < settle + config.segment_s * rate or len(y) < config.segment_samples:
             raise InexactError

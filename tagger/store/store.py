@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,23 @@ from tagger.store.rows import (
 from tagger.store.sketched import SKETCHED, SKETCHED_AGAIN
 from tagger.store.tallies import COUNT_AGAIN
 from tagger.tracks import Outcome, Status, display
+
+
+@contextmanager
+def _left_out(module: str) -> Iterator[None]:
+    """What is imported inside does not find this module, unless it was there before.
+
+    sqlite-utils imports pandas wherever that is installed, to know its time stamps: of a run's one and a half
+    seconds of starting that is half a second, for something that is never stored here.
+    """
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # the documented way to say that there is none
+    try:
+        yield
+    finally:
+        del sys.modules[module]
 
 
 class Store(Catalogue):
@@ -51,8 +69,9 @@ class Store(Catalogue):
 
     @cached_property
     def _db(self) -> Any:
-        # With the first track that is written: it imports pandas where that is installed, for half a second.
-        from sqlite_utils import Database
+        # With the first track that is written, so that a run with nothing to do is spared it.
+        with _left_out("pandas"):
+            from sqlite_utils import Database
 
         # No plug-ins: they may change the connection. Triggers need not fire one another.
         return Database(self._conn, recursive_triggers=False, execute_plugins=False)
