@@ -22,6 +22,16 @@ FLUCTUATION_BANDS = 8
 """Bands of the mel axis that are looked at one by one."""
 N_FLUCTUATION = (len(FLUCTUATION_HZ) - 1) * FLUCTUATION_BANDS
 
+EMPHASIS = (1.0, 0.7, 2.0)
+"""How much a head listens to the three parts, each number of which is first brought to unit variance: the
+deviation is the least, the fluctuation the most reliable of so few tracks; see training/EXPERIMENTS.md."""
+
+
+def emphasis(n_dims: int) -> NDArray[np.float64]:
+    """`EMPHASIS` for each number of a pooled embedding of `n_dims`, (n_dims,)."""
+    n_network = (n_dims - N_FLUCTUATION) // 2
+    return np.repeat(EMPHASIS, (n_network, n_network, N_FLUCTUATION))
+
 
 def pooled_dims(n_dims: int) -> int:
     """Length of the pooled embedding of a network whose own has `n_dims`."""

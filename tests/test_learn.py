@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from tagger.card import ModelCard
 from tagger.classify import analyse
 from tagger.errors import ModelError
-from tagger.learning.fitting import Examples, fit, folds, learn, named_out_of_fold, precision_threshold
+from tagger.learning.fitting import Examples, fit, learn, named_out_of_fold, precision_threshold
+from tagger.learning.folds import folds
 from tagger.learning.heads import STALE, Head, distance, judge
 from tagger.learning.lessons import Lessons, Whose
 from tagger.learning.reference import REFERENCE_FILE, Reference, read_reference
 from tagger.learning.teach import teach
 from tagger.learning.verdict import Report
 from tagger.model import load_model, shipped_model_dir, shipped_models
-from tagger.pooling import pooled_dims
+from tagger.pooling import EMPHASIS, N_FLUCTUATION, emphasis, pooled_dims
 from tagger.tracks import TrackAnalysis
 from tests import media
 from tests.heads_made import babble, base, heard, sounds
@@ -66,6 +67,26 @@ def test_what_differs_is_learnt_and_what_does_not_is_not() -> None:
     assert (clear.probabilities.argmax(axis=1) == truth).mean() > 0.9
     chance = (noise.probabilities.argmax(axis=1) == made(n_each=40).genre).mean()
     assert 0.15 < chance < 0.52
+
+
+def test_what_is_emphasised_is_drawn_on_more_and_one_for_all_changes_nothing() -> None:
+    examples = made()
+    x = examples.embedding.copy()
+    x[:, 9] = x[:, 0]  # says the same as the first
+    same = replace(examples, embedding=x)
+    alike = np.ones(10)
+    np.testing.assert_array_equal(fit(same, alike).weights, fit(same).weights)
+    alike[9] = 2.0
+    weights = np.abs(fit(same, alike).weights)
+    assert (weights[9] > 3 * weights[0]).all()  # four times: a penalty on the square
+    np.testing.assert_allclose(fit(same).weights[9], fit(same).weights[0], atol=1e-4)
+
+
+def test_each_part_of_an_embedding_has_its_emphasis() -> None:
+    weights = emphasis(pooled_dims(256))
+    assert len(weights) == pooled_dims(256)
+    assert (weights[:256] == EMPHASIS[0]).all() and (weights[256:512] == EMPHASIS[1]).all()
+    assert (weights[512:] == EMPHASIS[2]).all() and len(weights[512:]) == N_FLUCTUATION
 
 
 def test_words_out_of_fold_are_those_of_a_fit_without_the_artist() -> None:

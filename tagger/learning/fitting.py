@@ -1,4 +1,4 @@
-"""From labelled embeddings to a head: folds that keep artists together, the fit, and what is set out of fold.
+"""From labelled embeddings to a head: the fit, and what is set out of fold.
 
 Regularised multinomial logistic regression over pooled embeddings, fitted with SciPy: seconds for 10,000
 tracks. Everything that is chosen or measured (temperature, blend, bias of the new genres, threshold, limit of
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
 
+from tagger.learning.folds import N_FOLDS, folds
 from tagger.learning.heads import blended, distance
 
-N_FOLDS = 5
 PENALTY = 0.01
 """Of the squared weights, against the mean loss: flat between 0.003 and 0.03 for 5 to 50 tracks a genre."""
 EVENING = 0.5
@@ -28,6 +28,8 @@ LEAST_TO_CALIBRATE = 20
 MOST_LOST = 0.01
 """How much of its own music that a base model got right the new genres may take away, out of fold. Of other
 music it is more: what a network learnt from lies more neatly in its embedding than what it never heard."""
+CAUTION = 0.1
+"""By how much the new genres' bias stays below the best one: in favour of what was there before."""
 STRANGE_SHARE = 0.03
 """Share of the known music that is given up as too far from the rest."""
 MOST_REMEMBERED = 2000
@@ -106,32 +108,11 @@ class Learnt:
     fold: NDArray[np.int64]
 
 
-def folds(
-    group: NDArray[np.uint64], genre: NDArray[np.int64], n_folds: int = N_FOLDS, seed: int = 0
-) -> NDArray[np.int64]:
-    """Fold of each track, 0 to ``n_folds - 1``: groups never split, genres spread as evenly as that allows.
-
-    The largest groups come first, equals in random order; each goes where its genres are the scarcest.
-    """
-    groups, of_group = np.unique(group, return_inverse=True)
-    kinds, of_kind = np.unique(genre, return_inverse=True)
-    table = np.zeros((len(groups), len(kinds)))
-    np.add.at(table, (of_group, of_kind), 1)
-    wanted = table.sum(axis=0) / n_folds
-    filled = np.zeros((n_folds, len(kinds)))
-    found = np.zeros(len(groups), dtype=np.int64)
-    order = np.random.default_rng(seed).permutation(len(groups))
-    for place in order[np.argsort(-table[order].sum(axis=1), kind="stable")]:
-        cost = (((filled + table[place]) / wanted) ** 2 - (filled / wanted) ** 2).sum(axis=1)
-        found[place] = np.argmin(cost + 1e-6 * filled.sum(axis=1))
-        filled[found[place]] += table[place]
-    return np.asarray(found[of_group], dtype=np.int64)
-
-
-def fit(examples: Examples) -> Linear:
+def fit(examples: Examples, emphasis: NDArray[np.float64] | None = None) -> Linear:
     """Fit a layer to examples, of whose genres some may be absent.
 
-    The reference of a genre with many labels of the person's own is left out; see `ENOUGH_OWN`.
+    The reference of a genre with many labels of the person's own is left out; see `ENOUGH_OWN`. `emphasis`
+    (n_dims,) says how readily the layer draws on each number of the embedding, all alike by default.
     """
     n_genres = len(examples.genres)
     own = np.bincount(examples.genre[examples.own], minlength=n_genres)
@@ -141,8 +122,9 @@ def fit(examples: Examples) -> Linear:
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-3
     x = (x - mean) / scale
     memory = x[_remembered(examples.genre)]
-    shrink = np.sqrt(n_dims / 100)  # so that one penalty serves embeddings of any length
-    x = x / shrink
+    # By the square root of their number, so that one penalty serves embeddings of any length.
+    weigh = (np.ones(n_dims) if emphasis is None else emphasis) / np.sqrt(n_dims / 100)
+    x = x * weigh
     counts = np.bincount(examples.genre, minlength=n_genres)
     weight = counts[examples.genre] ** -EVENING
     weight /= weight.sum()
@@ -161,7 +143,7 @@ def fit(examples: Examples) -> Linear:
     start = np.zeros((n_dims + 1) * n_genres)
     done = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _MAX_STEPS})
     layer = done.x.reshape(n_dims + 1, n_genres)
-    return Linear(mean, scale, layer[:-1] / shrink, layer[-1], memory)
+    return Linear(mean, scale, layer[:-1] * weigh[:, np.newaxis], layer[-1], memory)
 
 
 def _remembered(genre: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -176,7 +158,13 @@ def _remembered(genre: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.sort(order[np.argsort(rank[order], kind="stable")][:MOST_REMEMBERED])
 
 
-def learn(examples: Examples, nonmusic: NDArray[np.float32] | None = None, *, seed: int = 0) -> Learnt:
+def learn(
+    examples: Examples,
+    nonmusic: NDArray[np.float32] | None = None,
+    *,
+    emphasis: NDArray[np.float64] | None = None,
+    seed: int = 0,
+) -> Learnt:
     """Fit a head, and set whatever there is to set out of fold.
 
     Parameters
@@ -185,6 +173,8 @@ def learn(examples: Examples, nonmusic: NDArray[np.float32] | None = None, *, se
         Of at least two genres and two groups.
     nonmusic : (m, n_dims) float32 or None
         Embeddings of speech and noises.
+    emphasis : (n_dims,) float64 or None
+        See `fit`.
     """
     n_folds = min(N_FOLDS, len(np.unique(examples.group)))
     fold = folds(examples.group, examples.genre, n_folds, seed)
@@ -192,7 +182,7 @@ def learn(examples: Examples, nonmusic: NDArray[np.float32] | None = None, *, se
     away, from_noise = np.zeros(len(fold)), np.full(len(fold), np.inf)
     for part in range(n_folds):
         held = fold == part
-        layer = fit(examples.take(~held))
+        layer = fit(examples.take(~held), emphasis)
         logits[held] = layer.logits(examples.embedding[held])
         rows = layer.standardised(examples.embedding[held])
         away[held] = distance(rows, layer.memory)
@@ -202,7 +192,7 @@ def learn(examples: Examples, nonmusic: NDArray[np.float32] | None = None, *, se
     shift = _best_shift(examples, logits, blend)
     logits[:, examples.n_kept :] += shift
     temperature = _best_temperature(examples, logits, blend)
-    layer = fit(examples)
+    layer = fit(examples, emphasis)
     layer.bias[examples.n_kept :] += shift
     return Learnt(
         layer=layer,
@@ -234,7 +224,8 @@ def _best_blend(examples: Examples, logits: NDArray[np.float64]) -> float:
 
 
 def _best_shift(examples: Examples, logits: NDArray[np.float64], blend: float) -> float:
-    """What to add to the new genres' logits: the best mean recall at which the old genres lose little."""
+    """What to add to the new genres' logits: a little less than gives the best mean recall at which the old
+    genres lose little."""
     old = examples.genre < examples.n_kept
     if not old.any() or old.all():
         return 0.0
@@ -249,7 +240,7 @@ def _best_shift(examples: Examples, logits: NDArray[np.float64], blend: float) -
         recall = np.mean([right[examples.genre == g].mean() for g in np.unique(examples.genre)])
         if recall > best:
             best, found = float(recall), float(shift)
-    return found
+    return found - CAUTION
 
 
 def lost(examples: Examples, said: NDArray[np.int64]) -> float:

@@ -16,6 +16,7 @@ from tagger.learning.heads import Head, HeadCard
 from tagger.learning.lessons import Lessons
 from tagger.learning.reference import Reference
 from tagger.learning.verdict import Report, judged
+from tagger.pooling import emphasis
 
 
 def teach(
@@ -75,7 +76,7 @@ def teach(
     )
     examples = own if not kept or reference is None else _with(own, reference)
     nonmusic = _nonmusic(own, reference)
-    learnt = learn(examples, nonmusic)
+    learnt = learn(examples, nonmusic, emphasis=emphasis(own.embedding.shape[1]))
     if _means_nonmusic(examples, learnt):
         nonmusic = nonmusic[:0]
         learnt = replace(learnt, noise_distance=np.full_like(learnt.noise_distance, np.inf))

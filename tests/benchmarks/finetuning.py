@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tagger.card import read_card
 from tagger.learning.fitting import learn
 from tagger.model import shipped_model_dir
+from tagger.pooling import emphasis
 from tests.benchmarks.learning import Heard, examples, hear, mels
 from training.dataset import Clips, artist_folds
 from training.tune import OWN, tune
@@ -71,7 +72,7 @@ def main(work: Path, steps: int | None) -> None:
 def _head(heard: list[Heard], genres: tuple[str, ...]) -> NDArray[np.int64]:
     """What a head on these labels alone says of each track while its artist is held out."""
     rows = examples(heard, genres, 0, "whole")
-    return np.asarray(learn(rows).probabilities.argmax(axis=1))
+    return np.asarray(learn(rows, emphasis=emphasis(rows.embedding.shape[1])).probabilities.argmax(axis=1))
 
 
 if __name__ == "__main__":
