@@ -212,6 +212,25 @@ def test_help_imports_nothing_heavy() -> None:
     assert [name for name in KEPT_OUT_OF_HELP if name in loaded] == []
 
 
+_FIRST_TRACK = """
+import sys
+from tagger.store import Store
+with Store.open(None) as store:
+    table = store._db["t"]
+    table.insert({"a": 1})
+    assert list(table.rows) == [{"a": 1}]
+assert "pandas" not in sys.modules
+import pandas
+assert pandas.DataFrame({"a": [1]}).a.sum() == 1
+"""
+
+
+def test_the_first_track_that_is_written_does_not_import_pandas() -> None:
+    """sqlite-utils would, for half a second of each run; who wants it later finds it all the same."""
+    done = subprocess.run([sys.executable, "-c", _FIRST_TRACK], cwd=REPO, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_help_is_quick() -> None:
     """Under 0.3 s, in seconds of the processor: others may be using it too."""
 

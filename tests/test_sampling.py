@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,6 +68,19 @@ def test_a_segment_is_that_of_full_decoding(music: Path, kind: str) -> None:
         assert recording.stated_s == pytest.approx(LENGTH_S, abs=0.1)
     for number, y in zip(spread_segments(3, 2), some, strict=True):
         assert y.shape == (CONFIG.segment_samples,)
+        np.testing.assert_allclose(y, full[number], atol=2e-6)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 32000, 48000, 37000])
+def test_a_segment_is_the_same_at_every_rate(tmp_path: Path, rate: int) -> None:
+    """The less two rates have in common, the rarer the samples at which a resampler can begin."""
+    path = tmp_path / "x.flac"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 95 * rate), rate)
+    with open_recording(os.fsencode(path)) as recording:
+        full = list(recording.segments(CONFIG))
+    with open_recording(os.fsencode(path)) as recording:
+        some = list(sample(recording, CONFIG, 2))
+    for number, y in zip(spread_segments(3, 2), some, strict=True):
         np.testing.assert_allclose(y, full[number], atol=2e-6)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
+from threadpoolctl import threadpool_limits
 
 from tagger.learning.folds import N_FOLDS, folds
 from tagger.learning.heads import blended, distance
@@ -141,7 +142,8 @@ def fit(examples: Examples, emphasis: NDArray[np.float64] | None = None) -> Line
         return float(value), slope.ravel()
 
     start = np.zeros((n_dims + 1) * n_genres)
-    done = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _MAX_STEPS})
+    with threadpool_limits(1, "blas"):  # small products: more threads take up to five times as long
+        done = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _MAX_STEPS})
     layer = done.x.reshape(n_dims + 1, n_genres)
     return Linear(mean, scale, layer[:-1] * weigh[:, np.newaxis], layer[-1], memory)
 
