@@ -26,6 +26,8 @@ EMPHASIS = (1.0, 0.7, 2.0)
 """How much a head listens to the three parts, each number of which is first brought to unit variance: the
 deviation is the least, the fluctuation the most reliable of so few tracks; see training/EXPERIMENTS.md."""
 
+_AT_A_TIME = 32  # numbers of an embedding, in double precision
+
 
 def emphasis(n_dims: int) -> NDArray[np.float64]:
     """`EMPHASIS` for each number of a pooled embedding of `n_dims`, (n_dims,)."""
@@ -89,6 +91,10 @@ def pool(
     -------
     (2 * n_dims + N_FLUCTUATION,) float32
     """
-    wide = embeddings.astype(np.float64)
+    mean, deviation = np.empty((2, embeddings.shape[1]))
+    for start in range(0, embeddings.shape[1], _AT_A_TIME):  # all of a mix of hours: tens of megabytes
+        some = slice(start, start + _AT_A_TIME)
+        wide = embeddings[:, some].astype(np.float64)
+        mean[some], deviation[some] = wide.mean(axis=0), wide.std(axis=0)
     pulse = np.average(np.stack(fluctuations).astype(np.float64), axis=0, weights=n_chunks)
-    return np.concatenate([wide.mean(axis=0), wide.std(axis=0), pulse]).astype(np.float32)
+    return np.concatenate([mean, deviation, pulse]).astype(np.float32)
