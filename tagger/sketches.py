@@ -26,7 +26,7 @@ _STEPS = 127
 _EPSILON = float(np.finfo(np.float32).eps)
 _TINY = float(np.finfo(np.float64).tiny)
 _AT_ONCE = 8
-"""Blocks in one transaction, or in memory: a few megabytes."""
+"""Blocks in one transaction: a few megabytes."""
 _IN_BLOCK = (
     "SELECT model_id, length(embedding), track_id, embedding FROM analyses WHERE track_id BETWEEN ? AND ? "
     "AND length(embedding) > 0 AND NOT EXISTS "
@@ -176,7 +176,7 @@ def sketches(store: Store, model_id: str, n_dims: int) -> Iterator[tuple[int, Sk
         The database cannot be read.
     """
     sql = "SELECT block, ids, centre, measures, steps FROM sketches WHERE model_id = ? AND n_bytes = ?"
-    for some in store.in_parts(sql, (model_id, n_dims * FLOAT_BYTES), at_a_time=_AT_ONCE):
+    for some in store.in_parts(sql, (model_id, n_dims * FLOAT_BYTES), at_a_time=1):
         for block, ids, centre, measures, steps in some:
             yield (
                 block,

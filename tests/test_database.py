@@ -35,7 +35,7 @@ from tagger.tracks import (
 
 MODEL = "gtzan@1"
 SCHEMAS = {
-    version: (Path(__file__).parent / f"schema_v{version}.sql").read_text("utf-8") for version in (1, 2, 3)
+    version: (Path(__file__).parent / f"schema_v{version}.sql").read_text("utf-8") for version in (1, 2, 3, 4)
 }
 
 
