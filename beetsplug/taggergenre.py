@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tagger.card import ModelCard
     from tagger.config import Config
-    from tagger.learning.heads import Head
+    from tagger.learning.heads import Head, Memory
 
 _UserError = ui.UserError  # type: ignore[attr-defined]  # in the one place where all versions have it
 _SHARED = ("model", "jobs", "threshold", "margin", "track_limit", "max_genres", "write_parents", "parents")
@@ -45,6 +45,7 @@ class _Ear:
     model_dir: Path
     card: ModelCard
     head: Head | None
+    memory: Memory | None
 
 
 class TaggerGenre(BeetsPlugin):
@@ -108,8 +109,8 @@ class TaggerGenre(BeetsPlugin):
                     self._log.warning("{}", heard.reason)
                     continue
                 estimate = judge(
-                    heard.analysis, ear.card, ear.head, threshold=settings.threshold, margin=settings.margin,
-                    parents=parents,
+                    heard.analysis, ear.card, ear.head, ear.memory, threshold=settings.threshold,
+                    margin=settings.margin, parents=parents,
                 )  # fmt: skip
                 genres = tuple(item.genres)
                 tags = FileTags("", GenreState(genres), genres)
@@ -129,6 +130,7 @@ class TaggerGenre(BeetsPlugin):
     def _ready(self) -> _Ear:
         """Settings and model, read when first needed."""
         if self._ear is None:
+            from tagger.learning.heads import memory_of
             from tagger.learning.shelf import chosen_head, heads_dir
             from tagger.model import load_model, shipped_model_dir
 
@@ -138,11 +140,12 @@ class TaggerGenre(BeetsPlugin):
                 directory = Path(name) if os.sep in name else shipped_model_dir(name)
                 card = load_model(directory).card
                 head, unfit = chosen_head(heads_dir(settings.db), card)
+                memory = memory_of(directory, card)
             except TaggerError as error:
                 raise _UserError(f"taggergenre: {error}") from error
             if unfit:
                 self._log.warning("{}", unfit)
-            self._ear = _Ear(settings, directory, card, head)
+            self._ear = _Ear(settings, directory, card, head, memory)
         return self._ear
 
     def _settings(self) -> Config:

@@ -14,7 +14,7 @@ from streamlit.navigation.page import Page
 from dashboards import frame, hearing, listening, pictures, track, trackcharts
 from tagger.card import ModelCard, read_card
 from tagger.errors import AudioError, TaggerError
-from tagger.learning.heads import Head, judge
+from tagger.learning.heads import Head, Memory, judge, memory_of
 from tagger.learning.shelf import chosen_head, heads_dir
 from tagger.tracks import Heard, TrackAnalysis, display
 
@@ -43,6 +43,7 @@ def page() -> None:
         directory = frame.model_directory(config.model)
         card = read_card(directory)
         head, unfit = chosen_head(heads_dir(config.db), card)
+        memory = memory_of(directory, card)
     except TaggerError as error:
         frame.trouble("There is no model to listen with", str(error))
     if unfit:
@@ -68,6 +69,7 @@ def page() -> None:
                 kept[file.file_id],
                 card,
                 head,
+                memory,
                 frame.limits(config, card, head),
                 config.parents if config.write_parents else {},
                 key=f"over time {file.file_id}",
@@ -118,6 +120,7 @@ def _show(
     done: Listened,
     card: ModelCard,
     head: Head | None,
+    memory: Memory | None,
     limits: frame.Limits,
     parents: Mapping[str, str],
     *,
@@ -128,7 +131,9 @@ def _show(
         st.text(done.problem)
         return
     analysis: TrackAnalysis = done.heard.analysis
-    estimate = judge(analysis, card, head, threshold=limits.threshold, margin=limits.margin, parents=parents)
+    estimate = judge(
+        analysis, card, head, memory, threshold=limits.threshold, margin=limits.margin, parents=parents
+    )
     tags = done.heard.tags
     left, right = st.columns([3, 2], gap="large")
     with left:

@@ -6,13 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from tagger import __version__
 from tagger.errors import StoreError
 from tagger.extras import extra_values
 from tagger.gone import mark_gone
 from tagger.job import Report, RunOptions, RunSummary
-from tagger.learning.heads import judge, judge_id, judge_name
+from tagger.learning.heads import Memory, judge, judge_id, judge_name, memory_of
 from tagger.model import ModelCard
 from tagger.plan import Plan, plan_edit
 from tagger.profile import Profile
@@ -44,9 +45,7 @@ class Run:
         self, store: Store, card: ModelCard, options: RunOptions, report: Report, *, kind: RunKind
     ) -> None:
         self.store, self.card, self.options, self.report, self.kind = store, card, options, report, kind
-        self.key = options.policy.key(judge_id(card.model_id, options.head)) + (
-            "" if options.write else "-scan"
-        )
+        self.key = options.policy.key(judge_id(card, options.head)) + ("" if options.write else "-scan")
         self.counts: Counter[Status] = Counter()
         self.seen = Ids()
         self.bad_folders: set[bytes] = set()
@@ -232,11 +231,16 @@ class Run:
         self.seen.add(track_id)
         return track_id
 
+    @cached_property
+    def _memory(self) -> Memory | None:
+        """Read when the first track is decided: mostly there is none."""
+        return memory_of(self.options.model_dir, self.card)
+
     def _decide(self, analysis: TrackAnalysis) -> GenreEstimate:
         policy = self.options.policy
         head = self.options.head
         return judge(
-            analysis, self.card, head, threshold=policy.threshold, margin=policy.margin,
+            analysis, self.card, head, self._memory, threshold=policy.threshold, margin=policy.margin,
             parents=policy.parents if policy.write_parents else {},
         )  # fmt: skip
 

@@ -19,7 +19,7 @@ from tagger.config import Config
 from tagger.decision import chunk_probabilities
 from tagger.errors import AudioError
 from tagger.features import FeatureConfig, spread_segments
-from tagger.learning.heads import Head, judge, judge_id
+from tagger.learning.heads import Head, judge, judge_id, memory_of
 from tagger.learning.shelf import chosen_head, heads_dir
 from tagger.measures import Measured
 from tagger.plan import Plan, plan_edit, policy_of
@@ -120,7 +120,10 @@ def explain(
     head = chosen_head(heads_dir(config.db), card)[0]
     parents = config.parents if config.write_parents else {}
     limits = (config.threshold, config.margin)
-    estimate = judge(heard.analysis, card, head, threshold=limits[0], margin=limits[1], parents=parents)
+    estimate = judge(
+        heard.analysis, card, head, memory_of(model_dir, card), threshold=limits[0], margin=limits[1],
+        parents=parents,
+    )  # fmt: skip
     return Explanation(
         path=path,
         row=row,
@@ -168,7 +171,7 @@ def _remembered(
     if row.estimate is not None and tags is not None:
         plan = plan_edit(tags, row.estimate, policy_of(config), _own(store, row, config))
     head = None if card is None else chosen_head(heads_dir(config.db), card)[0]
-    key = policy_of(config).key(judge_id(row.model_id or "", head))
+    key = policy_of(config).key(row.model_id or "" if card is None else judge_id(card, head))
     settled = row.settings_key == key and row.status not in WRITTEN_AGAIN
     return Explanation(
         path=row.path,

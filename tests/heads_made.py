@@ -84,7 +84,7 @@ def head_that_says(genre: str, card: ModelCard, n_dims: int, *, name: str = "min
 
 def heard(embedding: NDArray[np.float32], n_genres: int) -> TrackAnalysis:
     """What a model that cannot tell its genres apart says of a track with this embedding."""
-    return TrackAnalysis(np.zeros((4, n_genres), np.float16), embedding, 30.0, 30.0)
+    return TrackAnalysis(np.zeros((14, n_genres), np.float16), embedding, 30.0, 30.0)
 
 
 def babble(seconds: float, sr: int, *, seed: int) -> NDArray[np.float64]:

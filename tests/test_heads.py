@@ -55,11 +55,11 @@ def test_what_is_nearer_to_noises_than_to_music_gets_no_genre() -> None:
     head = replace(made, memory=music, nonmusic=noise)
     nearer = heard(np.full(N_DIMS, 0.9, np.float32), len(CARD.genres))
     farther = heard(np.full(N_DIMS, 1.1, np.float32), len(CARD.genres))
-    assert judge(nearer, CARD, head).genre == "Zouk"
-    estimate = judge(farther, CARD, head)
+    assert judge(nearer, CARD, head, None).genre == "Zouk"
+    estimate = judge(farther, CARD, head, None)
     assert estimate.genre is None
     assert estimate.reason == "more like speech or noise than like music"
-    assert judge(farther, CARD, replace(made, memory=music)).genre == "Zouk", "it knows of no noises"
+    assert judge(farther, CARD, replace(made, memory=music), None).genre == "Zouk", "it knows of no noises"
 
 
 def test_a_head_saved_before_there_were_noises_is_read(tmp_path: Path) -> None:

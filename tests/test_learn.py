@@ -238,10 +238,10 @@ def test_what_is_unlike_all_music_learnt_from_gets_no_genre(
 ) -> None:
     card, reference = gtzan
     head, _, lessons = zouk
-    known = judge(heard(lessons.embedding[0], len(card.genres)), card, head, threshold=0.0, margin=0.0)
+    known = judge(heard(lessons.embedding[0], len(card.genres)), card, head, None, threshold=0.0, margin=0.0)
     assert known.genre == "Zouk"
     stranger = -sounds(reference, 1, seed=9, strange=6.0)[0]
-    estimate = judge(heard(stranger, len(card.genres)), card, head, threshold=0.0, margin=0.0)
+    estimate = judge(heard(stranger, len(card.genres)), card, head, None, threshold=0.0, margin=0.0)
     assert estimate.genre is None
     assert "unlike the music that mine@0 was learnt from" in estimate.reason
     assert sum(estimate.probabilities.values()) == pytest.approx(1)
@@ -255,7 +255,7 @@ def test_a_genre_of_noises_is_a_persons_right(gtzan: tuple[ModelCard, Reference]
     with_noises, _ = teach(lessons_of(card, noises | music), card, reference, None, name="mine")
     assert len(with_noises.nonmusic) == 0
     other = judge(
-        heard(reference.nonmusic[1], len(card.genres)), card, with_noises, threshold=0.0, margin=0.0
+        heard(reference.nonmusic[1], len(card.genres)), card, with_noises, None, threshold=0.0, margin=0.0
     )
     assert "speech or noise" not in other.reason
     without, _ = teach(lessons_of(card, music), card, reference, None, name="mine")
@@ -293,7 +293,7 @@ def test_noise_is_nobodys_genre(tmp_path: Path) -> None:
     named = set()
     for name, signal in noise_and_talk().items():
         path = media.make(tmp_path / "x.wav", "wav", sr=22050, channels=1, signal=signal)
-        estimate = judge(analyse(path, model), model.card, head, threshold=0.0, margin=0.0)
+        estimate = judge(analyse(path, model), model.card, head, None, threshold=0.0, margin=0.0)
         if estimate.genre is not None:
             named.add(name)
     assert not named
@@ -305,13 +305,13 @@ def test_silence_stays_silence(
     silent = TrackAnalysis(
         np.empty((0, 10), np.float16), np.empty(0, np.float32), 9.0, 9.0, abstain="silence"
     )
-    assert judge(silent, gtzan[0], zouk[0]).reason == "silence"
+    assert judge(silent, gtzan[0], zouk[0], None).reason == "silence"
 
 
 def test_an_embedding_of_an_earlier_version_says_what_to_do(
     gtzan: tuple[ModelCard, Reference], zouk: tuple[Head, Report, Lessons]
 ) -> None:
-    estimate = judge(heard(np.zeros(96, np.float32), 10), gtzan[0], zouk[0])
+    estimate = judge(heard(np.zeros(96, np.float32), 10), gtzan[0], zouk[0], None)
     assert (estimate.genre, estimate.reason) == (None, STALE)
     assert "--stale" in STALE
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tagger.batch import run_batch
 from tagger.card import read_card
 from tagger.job import RunOptions, Told
+from tagger.learning.heads import judge_id
 from tagger.model import shipped_model_dir
 from tagger.plan import WritePolicy
 from tagger.store import Store
@@ -24,7 +25,7 @@ from tagger.tracks import Outcome, Status, Track
 from tests.benchmarks.scale import make_tree, remember_tree
 
 N = 1_300
-KEY = WritePolicy().key(read_card(shipped_model_dir()).model_id)
+KEY = WritePolicy().key(judge_id(read_card(shipped_model_dir()), None))
 
 
 class Counted(Told):

@@ -56,7 +56,7 @@ def predict(
     """
     from tagger.classify import listen
     from tagger.decision import chunk_probabilities
-    from tagger.learning.heads import judge
+    from tagger.learning.heads import judge, memory_of
     from tagger.learning.shelf import chosen_head, heads_dir
     from tagger.model import load_model
     from tagger.tracks import ListenTask
@@ -66,6 +66,7 @@ def predict(
     settings = load_settings(config, model=model, threshold=threshold)
     directory = model_dir(settings.model)
     card = load_model(directory).card
+    memory = memory_of(directory, card)
     head, unfit = chosen_head(heads_dir(settings.db), card)
     if unfit:
         click.echo(unfit, err=True)
@@ -81,7 +82,7 @@ def predict(
                 )
             continue
         estimate = judge(
-            heard.analysis, card, head, threshold=settings.threshold, margin=settings.margin,
+            heard.analysis, card, head, memory, threshold=settings.threshold, margin=settings.margin,
             parents=settings.parents if settings.write_parents else {},
         )  # fmt: skip
         table = chunk_probabilities(heard.analysis, card) if chunks else None

@@ -48,7 +48,7 @@ def listen(
 
     Example: tagger listen http://radio.example/stream
     """
-    from tagger.learning.heads import judge
+    from tagger.learning.heads import judge, memory_of
     from tagger.learning.shelf import chosen_head, heads_dir
     from tagger.live import follow
     from tagger.live.sources import STANDARD_INPUT, is_address, open_source
@@ -62,7 +62,9 @@ def listen(
         raise click.UsageError("Only addresses that begin with http:// or https:// can be listened to.")
     settings = load_settings(config, db=db, model=model, threshold=threshold)
     samples = None if pcm is None else Pcm.parse(pcm)
-    ear = load_model(model_dir(settings.model))
+    directory = model_dir(settings.model)
+    ear = load_model(directory)
+    memory = memory_of(directory, ear.card)
     head, unfit = chosen_head(heads_dir(settings.db), ear.card)
     if unfit:
         click.echo(unfit, err=True)
@@ -71,7 +73,9 @@ def listen(
     moments = follow(
         open_source(where),
         ear,
-        lambda heard: judge(heard, ear.card, head, threshold=limits[0], margin=limits[1], parents=parents),
+        lambda heard: judge(
+            heard, ear.card, head, memory, threshold=limits[0], margin=limits[1], parents=parents
+        ),
         pcm=samples,
     )
     heard_anything = False

@@ -8,7 +8,8 @@ none of this. Its bundle is read by `tagger.learning.headfile`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,16 @@ from numpy.typing import NDArray
 
 from tagger.card import ModelCard
 from tagger.decision import NO_PARENTS, choose, chunk_probabilities, decide
+from tagger.learning.reference import Reference, read_reference
 from tagger.tracks import GenreEstimate, TrackAnalysis
 
 NEIGHBOURS = 10
 """How far a track is from the music learnt from is told by its tenth nearest neighbour (Sun et al. 2022,
 "Out-of-distribution detection with deep nearest neighbors"). Measured here, distance beats their cosine."""
+
+LEAST_CHUNKS = 5
+"""Of fewer an embedding cannot tell music from noise: one chunk alone is as even as a steady noise."""
+NONMUSIC = "more like speech or noise than like music"
 
 STALE = "its embedding is of an earlier version of this program; `tagger run --stale` listens again"
 
@@ -118,9 +124,51 @@ class Head:
         return distance(self.standardised(embedding), self.nonmusic)
 
 
-def judge_id(model_id: str, head: Head | None) -> str:
-    """Who decides: part of the key under which a decision is remembered."""
-    return model_id if head is None else f"{model_id}+{head.key}"
+class Memory:
+    """What a base model remembers of music, and of speech and noises, to tell these apart.
+
+    Parameters
+    ----------
+    reference : Reference
+        Of the model, with some speech and noises.
+    """
+
+    def __init__(self, reference: Reference) -> None:
+        self._mean, self._scale = reference.embedding.mean(axis=0), reference.embedding.std(axis=0) + 1e-3
+        self._music = self._standardised(reference.embedding)
+        self._nonmusic = self._standardised(reference.nonmusic)
+
+    def _standardised(self, embedding: NDArray[np.floating]) -> NDArray[np.float64]:
+        return np.asarray((np.asarray(embedding, dtype=np.float64) - self._mean) / self._scale)
+
+    def finds_music(self, analysis: TrackAnalysis) -> bool:
+        """Whether a track is nearer to the music than to the speech and noises, or cannot be told."""
+        if len(analysis.activations) < LEAST_CHUNKS or analysis.embedding.shape != self._mean.shape:
+            return True
+        row = self._standardised(analysis.embedding[np.newaxis])
+        return bool(distance(row, self._music)[0] <= distance(row, self._nonmusic)[0])
+
+
+def memory_of(directory: str | Path, card: ModelCard) -> Memory | None:
+    """What the model in a folder remembers; None where that is no speech or noise.
+
+    Raises
+    ------
+    ModelError
+        The reference that the card names is missing, changed, or does not fit the model.
+    """
+    reference = read_reference(directory, card)
+    return Memory(reference) if reference is not None and len(reference.nonmusic) else None
+
+
+def judge_id(card: ModelCard, head: Head | None) -> str:
+    """Who decides, and by what memory: part of the key under which a decision is remembered."""
+    if head is not None:
+        return f"{card.model_id}+{head.key}"
+    reference = card.training.get("reference")
+    if not isinstance(reference, dict) or not reference.get("n_nonmusic"):
+        return card.model_id
+    return f"{card.model_id}~{str(reference.get('sha256'))[:16]}"
 
 
 def judge_name(model_id: str, head: Head | None) -> str:
@@ -159,7 +207,7 @@ def distance(rows: NDArray[np.float64], memory: NDArray[np.floating]) -> NDArray
     (m, n_dims), both standardised, (n,); infinite where there is nothing to be near to."""
     if not len(memory):
         return np.full(len(rows), np.inf)
-    known = memory.astype(np.float64)
+    known = memory.astype(np.float64, copy=False)
     k = min(NEIGHBOURS, len(known))
     squared = (rows**2).sum(axis=1)[:, np.newaxis] + (known**2).sum(axis=1) - 2 * rows @ known.T
     near = np.partition(squared, k - 1, axis=1)[:, k - 1]
@@ -170,6 +218,7 @@ def judge(
     analysis: TrackAnalysis,
     card: ModelCard,
     head: Head | None,
+    memory: Memory | None,
     *,
     threshold: float | None = None,
     margin: float | None = None,
@@ -184,6 +233,8 @@ def judge(
     card : ModelCard
         Of the base model.
     head : Head or None
+    memory : Memory or None
+        Of the base model; a head has its own.
     threshold : float or None
         Least confidence, 0-1; None: the head's, or the card's.
     margin : float or None
@@ -192,6 +243,8 @@ def judge(
         The genre above a genre, where that may be given in its place.
     """
     if head is None:
+        if memory is not None and not analysis.abstain and not memory.finds_music(analysis):
+            analysis = replace(analysis, abstain=NONMUSIC)
         return decide(analysis, card, threshold=threshold, margin=margin, parents=parents)
     if not len(analysis.activations):
         return decide(analysis, card)
@@ -204,8 +257,8 @@ def judge(
         away = head.distance(row)[0]
         if away > head.card.farthest:
             abstain = f"unlike the music that {head.card.head_id} was learnt from"
-        elif away > head.distance_from_nonmusic(row)[0]:
-            abstain = "more like speech or noise than like music"
+        elif len(analysis.activations) >= LEAST_CHUNKS and away > head.distance_from_nonmusic(row)[0]:
+            abstain = NONMUSIC
     return choose(
         head.card.genres,
         head.probabilities(row, base)[0],

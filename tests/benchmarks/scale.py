@@ -90,12 +90,13 @@ def make_tree(music: Path, n: int) -> None:
 
 def remember_tree(database: Path, music: Path, folder: Path) -> None:
     """The database as a run over the tree would have left it: one real outcome, written for all of them."""
+    from tagger.learning.heads import judge_id
     from tagger.model import load_model, shipped_model_dir
     from tagger.plan import WritePolicy
     from tagger.scan import scan
 
-    key = WritePolicy().key(load_model(shipped_model_dir()).card.model_id)
-    model_id = load_model(shipped_model_dir()).card.model_id
+    card = load_model(shipped_model_dir()).card
+    key, model_id = WritePolicy().key(judge_id(card, None)), card.model_id
     found = list(scan([os.fsencode(music)]))
     make_large_database(database, len(found))
     with sqlite3.connect(database) as conn:
