@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests import media
@@ -22,6 +23,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Before TensorFlow, which some tests import: it brings an SQLite of its own, and the first one is used.
 assert sqlite3.sqlite_version
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 MAIN = sys.modules["__main__"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tagger import schedule
@@ -72,6 +72,7 @@ def as_systemd_reads(line: str) -> list[bytes]:
 
 @settings(max_examples=60, deadline=None)
 @given(ARGUMENTS)
+@example([b"-\x01", b"--db=\xff"])
 def test_what_is_written_for_cron_arrives_as_it_was(arguments: list[bytes]) -> None:
     command = cron_command([os.fsencode(sys.executable), b"-ISc", SHOW.encode(), *arguments])
     assert command.isprintable()

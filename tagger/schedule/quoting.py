@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 _PLAIN = re.compile(rb"[A-Za-z0-9_@+=:,./-]+")
-_PLAIN_OCTAL = re.compile(rb"[A-Za-z0-9/._-]")
+_PLAIN_OCTAL = re.compile(rb"[A-Za-z0-9/._]")  # no hyphen: printf takes what begins with one for an option
 
 
 def is_text(argument: bytes) -> bool:
