@@ -66,6 +66,8 @@ SET = click.option(
 ALSO = click.option(
     "--also", multiple=True, metavar="NAME=FILE", help="A further array file (see prepare) to be measured."
 )
+ARRAYS = click.Path(path_type=Path, exists=True, dir_okay=False)
+THERE = click.Path(path_type=Path, exists=True)
 
 
 @click.group(cls=_Group)
@@ -104,20 +106,32 @@ def nonmusic(out: Path, speech: int, noise: int, seed: int) -> None:
     click.echo(f"{n_clips} clips in {out}")
 
 
+@main.command("ask-musicnn")
+@click.argument("wheel", type=ARRAYS)
+@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("arrays", nargs=-1, required=True, type=ARRAYS)
+def ask_musicnn(wheel: Path, out: Path, arrays: tuple[Path, ...]) -> None:
+    """Write into the folder OUT what the network in musicnn's WHEEL says of array files, to teach by.
+
+    Example: python -m training ask-musicnn musicnn-0.1.0-py3-none-any.whl data/musicnn data/*-mel/dev.npz
+    """
+    from training.musicnn import ask
+
+    click.echo(f"{ask(wheel, arrays, out, say=click.echo)} clips, in {out}")
+
+
 @main.command()
 @RECIPE
 @RUN
 @DATA
 @click.option("--seed", default=0, show_default=True)
 @click.option("--all", "everything", is_flag=True, help="Learn from the held-out tracks, too.")
-@click.option(
-    "--init", type=click.Path(path_type=Path, exists=True), help="Network to start from (model.keras)."
-)
+@click.option("--init", type=THERE, help="Network to start from (model.keras).")
 @click.option(
     "--distil-from",
     multiple=True,
     metavar="RUN",
-    type=click.Path(path_type=Path, exists=True),
+    type=THERE,
     help="A finished run whose network teaches this one; any number of them.",
 )
 @SET
@@ -214,18 +228,11 @@ def leave_out(
     "--seed-run",
     "seeds",
     multiple=True,
-    type=click.Path(path_type=Path, exists=True),
+    type=THERE,
     help="A measured run with another seed, for the spread.",
 )
-@click.option(
-    "--leaky", type=click.Path(path_type=Path, exists=True), help="WORK of `crossvalidate --leaky`."
-)
-@click.option(
-    "--left-out",
-    multiple=True,
-    type=click.Path(path_type=Path, exists=True),
-    help="WORK of `leave-out`; once for genres, once for collections.",
-)
+@click.option("--leaky", type=THERE, help="WORK of `crossvalidate --leaky`.")
+@click.option("--left-out", multiple=True, type=THERE, help="WORK of `leave-out`, once for each kind of it.")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "float16", "dynamic"]),
