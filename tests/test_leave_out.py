@@ -15,6 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
+from tagger.card import read_card
 from tests.recipes_made import GENRES, call, make_data
 from training.dataset import NO_GENRE, artist_folds
 from training.folds import EVERY_FOLD, source_folds
@@ -102,10 +103,16 @@ def test_each_collection_is_new_in_turn(data: Path, tmp_path: Path) -> None:
     call("evaluate", data / "recipe.toml", run, "--data", data)
     call("export", data / "recipe.toml", run, bundle, "--page", page, "--left-out", work)
     written = page.read_text(encoding="utf-8")
-    assert "Each collection left out" in written
+    assert "Each collection left out, as that of a new user" in written
     assert f"| made | 16 | {found['made']['itself']['accuracy']:.3f} " in written
     details = json.loads((bundle / "metrics.json").read_text(encoding="utf-8"))
     assert details["left_out"]["collections"] == found
+    summary = work / "left_out.json"
+    told = json.loads(summary.read_text(encoding="utf-8"))
+    assert told["of"] == read_card(bundle).model_id
+    summary.write_text(json.dumps(told | {"of": "made@0"}), encoding="utf-8")
+    call("export", data / "recipe.toml", run, bundle, "--page", page, "--left-out", work)
+    assert "Each collection left out, by the recipe of made@0, as that" in page.read_text(encoding="utf-8")
 
 
 def test_sources_that_hold_nothing_out_do_not_move_the_folds(data: Path) -> None:

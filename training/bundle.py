@@ -69,7 +69,8 @@ def evidence(
     leaky : Path or None
         Folder of a cross-validation with the leaky split of chunks: ``leaky``, beside the honest one.
     left_out : sequence of Path
-        Folders of `training.leave`: ``left_out`` gives what was found, by what was left out.
+        Folders of `training.leave`: ``left_out`` gives what was found, by what was left out, and
+        ``left_out_of`` the recipe's name and version.
 
     Raises
     ------
@@ -95,6 +96,7 @@ def evidence(
     if left_out:
         found = [_read(folder / SUMMARY_FILE) for folder in left_out]
         report["left_out"] = {one["what"]: one["found"] for one in found}
+        report["left_out_of"] = {one["what"]: one["of"] for one in found}
     return report
 
 

@@ -128,7 +128,8 @@ def leave_out(
     summary = folder / SUMMARY_FILE
     if only and summary.exists():  # beside what was found before
         found = json.loads(summary.read_text(encoding="utf-8"))["found"] | found
-    summary.write_text(json.dumps({"what": what, "found": found}, indent=1), encoding="utf-8")
+    of = f"{recipe.name}@{recipe.version}"
+    summary.write_text(json.dumps({"what": what, "of": of, "found": found}, indent=1), encoding="utf-8")
     return found
 
 

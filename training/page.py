@@ -27,7 +27,13 @@ def page(card: ModelCard, report: Mapping[str, Any]) -> str:
     report : mapping
         Of `training.bundle.evidence`.
     """
-    parts = (_origin(card), _accuracy(card, report), _trade_off(report), _left_out(report), _genres(report))
+    parts = (
+        _origin(card),
+        _accuracy(card, report),
+        _trade_off(report),
+        _left_out(report, card.model_id),
+        _genres(report),
+    )
     lines = [line for part in parts for line in part]
     return "\n".join([*lines, "", f"Licence: {card.licence}.", ""])
 
@@ -125,19 +131,21 @@ def _trade_off(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _left_out(report: Mapping[str, Any]) -> Iterator[str]:
+def _left_out(report: Mapping[str, Any], model_id: str) -> Iterator[str]:
     """What networks make of a genre or a collection that they know nothing of."""
     left = report.get("left_out", {})
+    others = {what: of for what, of in report.get("left_out_of", {}).items() if of != model_id}
+    with_recipe = {what: f", by the recipe of {others[what]}" if what in others else "" for what in left}
     if "genres" in left:
         found = left["genres"].values()
         tracks = np.array([one["strangers"]["n_tracks"] for one in found])
         named = np.array([one["strangers"]["share_named"] for one in found])
         yield from (
             "",
-            f"Each genre left out of the training in turn: {named.mean():.2f} of its tracks on average "
-            f"({(named * tracks).sum() / tracks.sum():.2f} of all {tracks.sum()}) got one of the "
-            "others all the same, at the threshold from which on nine in ten of the others' held-out tracks "
-            "are right.",
+            f"Each genre left out of the training in turn{with_recipe['genres']}: {named.mean():.2f} of its "
+            f"tracks on average ({(named * tracks).sum() / tracks.sum():.2f} of all {tracks.sum()}) got "
+            "one of the others all the same, at the threshold from which on nine in ten of the others' "
+            "held-out tracks are right.",
             "",
             "| left out | tracks | named all the same | others named | right of these |",
             "|---|---|---|---|---|",
@@ -151,9 +159,9 @@ def _left_out(report: Mapping[str, Any]) -> Iterator[str]:
     if "collections" in left:
         yield from (
             "",
-            "Each collection left out, as that of a new user would be: accuracy of its tracks of genres "
-            "learnt elsewhere, how many get a genre under the calibration of the rest, and how many of other "
-            "genres do.",
+            f"Each collection left out{with_recipe['collections']}, as that of a new user would be: accuracy "
+            "of its tracks of genres learnt elsewhere, how many get a genre under the calibration of the "
+            "rest, and how many of other genres do.",
             "",
             "| left out | tracks | accuracy [95 %] | pop/rock at half | named | right of these | of other "
             "genres | named all the same |",
