@@ -66,7 +66,6 @@ SET = click.option(
 ALSO = click.option(
     "--also", multiple=True, metavar="NAME=FILE", help="A further array file (see prepare) to be measured."
 )
-ARRAYS = click.Path(path_type=Path, exists=True, dir_okay=False)
 THERE = click.Path(path_type=Path, exists=True)
 
 
@@ -104,20 +103,6 @@ def nonmusic(out: Path, speech: int, noise: int, seed: int) -> None:
 
     n_clips = make_nonmusic(out, n_speech=speech, n_noise=noise, seed=seed, say=click.echo)
     click.echo(f"{n_clips} clips in {out}")
-
-
-@main.command("ask-musicnn")
-@click.argument("wheel", type=ARRAYS)
-@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
-@click.argument("arrays", nargs=-1, required=True, type=ARRAYS)
-def ask_musicnn(wheel: Path, out: Path, arrays: tuple[Path, ...]) -> None:
-    """Write into the folder OUT what the network in musicnn's WHEEL says of array files, to teach by.
-
-    Example: python -m training ask-musicnn musicnn-0.1.0-py3-none-any.whl data/musicnn data/*-mel/dev.npz
-    """
-    from training.musicnn import ask
-
-    click.echo(f"{ask(wheel, arrays, out, say=click.echo)} clips, in {out}")
 
 
 @main.command()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from mutagen import File as mutagen_file
+from numpy.typing import NDArray
 
 from tagger.formats.digest import audio_digest
 from tagger.store import Store
@@ -90,18 +91,20 @@ def make_mixed_library(folder: Path, *, n_small: int, large: Sequence[str] = tup
         container, megabytes = LARGE[name]
         row = media.CONTAINERS[container]
         bytes_a_second = (row.bit_rate or 1_411_000) / 8
-        media.make(
-            folder / f"{name}.{row.suffix}",
-            container,
-            seconds=megabytes * 1e6 / bytes_a_second,
-            signal="noise",  # does not compress: the sizes are what they say
-            seed=seed,
-            tags=tags,
-        )
+        sound = _noisy_music(megabytes * 1e6 / bytes_a_second, row.sr, seed)
+        media.make(folder / f"{name}.{row.suffix}", container, signal=sound, seed=seed, tags=tags)
     for place in range(n_small):
         container = SMALL[place % len(SMALL)]
         name = f"small-{place:02}.{media.CONTAINERS[container].suffix}"
         media.make(folder / name, container, seconds=4 + place % 3, seed=100 + place, tags=tags)
+
+
+def _noisy_music(seconds: float, sr: int, seed: int) -> NDArray[np.float32]:
+    """Music, since noise gets no genre, with so much noise that it hardly compresses."""
+    loop = media.music(20, sr, seed=seed)
+    n = round(seconds * sr)
+    noise = np.random.default_rng(seed).normal(0, 0.01, (n, 2)).astype(np.float32)
+    return np.clip(np.tile(loop, (n // len(loop) + 1, 1))[:n] * np.float32(0.8) + noise, -1, 1)
 
 
 def other_tags(path: Path) -> object:
