@@ -106,7 +106,8 @@ class _Folder:
     """Of the ignore files on the way, the deepest first; each with the length of the `place` it stands in."""
 
     def inner(self, name: bytes, path: bytes) -> _Folder:
-        return replace(self, path=path, place=f"{self.place}{os.fsdecode(name)}/")
+        place = f"{self.place}{os.fsdecode(name)}/"
+        return _Folder(path, self.root, place, self.rules)  # `replace` would take three times as long
 
 
 @dataclass(slots=True)

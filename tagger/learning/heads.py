@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tagger.card import ModelCard
 from tagger.decision import NO_PARENTS, choose, chunk_probabilities, decide
-from tagger.learning.reference import Reference, read_reference
 from tagger.tracks import GenreEstimate, TrackAnalysis
+
+if TYPE_CHECKING:
+    from tagger.learning.reference import Reference
 
 NEIGHBOURS = 10
 """How far a track is from the music learnt from is told by its tenth nearest neighbour (Sun et al. 2022,
@@ -157,6 +159,8 @@ def memory_of(directory: str | Path, card: ModelCard) -> Memory | None:
     ModelError
         The reference that the card names is missing, changed, or does not fit the model.
     """
+    from tagger.learning.reference import read_reference  # a run with nothing to decide does without
+
     reference = read_reference(directory, card)
     return Memory(reference) if reference is not None and len(reference.nonmusic) else None
 
