@@ -140,7 +140,7 @@ class TaggerGenre(BeetsPlugin):
                 directory = Path(name) if os.sep in name else shipped_model_dir(name)
                 card = load_model(directory).card
                 head, unfit = chosen_head(heads_dir(settings.db), card)
-                memory = memory_of(directory, card)
+                memory = memory_of(directory, card, head)
             except TaggerError as error:
                 raise _UserError(f"taggergenre: {error}") from error
             if unfit:

@@ -43,7 +43,7 @@ def page() -> None:
         directory = frame.model_directory(config.model)
         card = read_card(directory)
         head, unfit = chosen_head(heads_dir(config.db), card)
-        memory = memory_of(directory, card)
+        memory = memory_of(directory, card, head)
     except TaggerError as error:
         frame.trouble("There is no model to listen with", str(error))
     if unfit:

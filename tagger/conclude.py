@@ -234,7 +234,7 @@ class Run:
     @cached_property
     def _memory(self) -> Memory | None:
         """Read when the first track is decided: mostly there is none."""
-        return memory_of(self.options.model_dir, self.card)
+        return memory_of(self.options.model_dir, self.card, self.options.head)
 
     def _decide(self, analysis: TrackAnalysis) -> GenreEstimate:
         policy = self.options.policy

@@ -121,7 +121,7 @@ def explain(
     parents = config.parents if config.write_parents else {}
     limits = (config.threshold, config.margin)
     estimate = judge(
-        heard.analysis, card, head, memory_of(model_dir, card), threshold=limits[0], margin=limits[1],
+        heard.analysis, card, head, memory_of(model_dir, card, head), threshold=limits[0], margin=limits[1],
         parents=parents,
     )  # fmt: skip
     return Explanation(

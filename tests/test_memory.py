@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tagger.classify import analyse
 from tagger.learning.heads import LEAST_CHUNKS, NONMUSIC, Memory, judge, judge_id, memory_of
 from tagger.learning.reference import Reference
-from tagger.model import load_model, read_card, shipped_model_dir
+from tagger.model import GenreModel, load_model, read_card, shipped_model_dir
 from tagger.tracks import TrackAnalysis
 from tests import media
 from tests.conftest import Tagger, tree
@@ -77,7 +77,17 @@ def test_a_decision_is_remembered_under_the_memory_it_was_made_by() -> None:
     other = dataclasses.replace(CARD, training={"reference": {"sha256": "1" * 64, "n_nonmusic": 5}})
     assert judge_id(plain, None) == judge_id(before, None) == CARD.model_id
     assert len({judge_id(card, who) for card in (plain, other, CARD) for who in (None, head)}) == 4
-    assert memory_of(shipped_model_dir("gtzan"), plain) is None
+    assert memory_of(shipped_model_dir("gtzan"), plain, None) is None
+    assert memory_of(shipped_model_dir("gtzan"), CARD, head) is None, "read for nothing"
+
+
+def remembering(name: str) -> tuple[GenreModel, Memory]:
+    """A shipped model with its memory."""
+    directory = shipped_model_dir(name)
+    model = load_model(directory)
+    memory = memory_of(directory, model.card, None)
+    assert memory is not None
+    return model, memory
 
 
 def some_noises(per_kind: int) -> Iterator[tuple[str, NDArray[np.float64]]]:
@@ -90,10 +100,7 @@ def some_noises(per_kind: int) -> Iterator[tuple[str, NDArray[np.float64]]]:
 
 @pytest.mark.parametrize("name", ["eleven", "gtzan"])
 def test_noises_get_no_genre_where_any_confidence_would_do(name: str, tmp_path: Path) -> None:
-    directory = shipped_model_dir(name)
-    model = load_model(directory)
-    memory = memory_of(directory, model.card)
-    assert memory is not None
+    model, memory = remembering(name)
     named: dict[bool, list[str]] = {True: [], False: []}
     for what, signal in some_noises(3):
         path = media.make(tmp_path / "x.wav", "wav", sr=22050, channels=1, signal=signal)
@@ -109,10 +116,7 @@ def test_noises_get_no_genre_where_any_confidence_would_do(name: str, tmp_path: 
 @pytest.mark.parametrize("name", ["eleven", "gtzan"])
 def test_music_keeps_its_genre(name: str, test_data: Path) -> None:
     """Of `gtzan` none of these recordings was ever heard."""
-    directory = shipped_model_dir(name)
-    model = load_model(directory)
-    memory = memory_of(directory, model.card)
-    assert memory is not None
+    model, memory = remembering(name)
     files = sorted(p for f in ("full-tracks", "library") for p in (test_data / f).rglob("*.mp3"))[::3]
     assert len(files) >= 10
     n_refused = 0

@@ -66,8 +66,8 @@ def predict(
     settings = load_settings(config, model=model, threshold=threshold)
     directory = model_dir(settings.model)
     card = load_model(directory).card
-    memory = memory_of(directory, card)
     head, unfit = chosen_head(heads_dir(settings.db), card)
+    memory = memory_of(directory, card, head)
     if unfit:
         click.echo(unfit, err=True)
     n_failed = 0

@@ -64,8 +64,8 @@ def listen(
     samples = None if pcm is None else Pcm.parse(pcm)
     directory = model_dir(settings.model)
     ear = load_model(directory)
-    memory = memory_of(directory, ear.card)
     head, unfit = chosen_head(heads_dir(settings.db), ear.card)
+    memory = memory_of(directory, ear.card, head)
     if unfit:
         click.echo(unfit, err=True)
     parents = settings.parents if settings.write_parents else {}

@@ -151,14 +151,16 @@ class Memory:
         return bool(distance(row, self._music)[0] <= distance(row, self._nonmusic)[0])
 
 
-def memory_of(directory: str | Path, card: ModelCard) -> Memory | None:
-    """What the model in a folder remembers; None where that is no speech or noise.
+def memory_of(directory: str | Path, card: ModelCard, head: Head | None) -> Memory | None:
+    """What the model in a folder remembers; None where that is no speech or noise, or a head decides.
 
     Raises
     ------
     ModelError
         The reference that the card names is missing, changed, or does not fit the model.
     """
+    if head is not None:
+        return None
     from tagger.learning.reference import read_reference  # a run with nothing to decide does without
 
     reference = read_reference(directory, card)

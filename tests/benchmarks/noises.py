@@ -39,7 +39,7 @@ def noises(_folder: Path, _rounds: int) -> list[Row]:
     for name in ("eleven", "gtzan"):
         directory = shipped_model_dir(name)
         model = load_model(directory)
-        memory = memory_of(directory, model.card)
+        memory = memory_of(directory, model.card, None)
         assert memory is not None
         rng = np.random.default_rng(SEED)
         for kind, make in NOISES.items():
