@@ -130,9 +130,10 @@ class TaggerGenre(BeetsPlugin):
     def _ready(self) -> _Ear:
         """Settings and model, read when first needed."""
         if self._ear is None:
+            from tagger.bundle import shipped_model_dir
             from tagger.learning.heads import memory_of
             from tagger.learning.shelf import chosen_head, heads_dir
-            from tagger.model import load_model, shipped_model_dir
+            from tagger.model import load_model
 
             try:
                 settings = self._settings()

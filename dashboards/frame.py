@@ -12,12 +12,12 @@ from typing import NoReturn
 import streamlit as st
 
 from dashboards import filters, listening
+from tagger.bundle import shipped_model_dir, shipped_models
 from tagger.card import ModelCard, read_card
 from tagger.config import Config, load
 from tagger.errors import ModelError, StoreError, TaggerError
 from tagger.learning.heads import Head
 from tagger.learning.shelf import chosen_head, heads_dir, with_own_model
-from tagger.model import shipped_model_dir, shipped_models
 from tagger.store import Store
 from tagger.store.rows import TrackRow
 from tagger.tracks import display

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from tagger.audio import open_recording
 from tagger.errors import AudioError, RefusedError, TagError
-from tagger.features import FeatureConfig, log_mel
+from tagger.feature_config import FeatureConfig
+from tagger.features import log_mel
 from tagger.files import explain, open_regular, size_of
 from tagger.store.rows import TrackRow
 from tagger.tracks import Status, display

@@ -15,7 +15,7 @@ from streamlit.navigation.page import Page
 from dashboards import evaluation, frame, modelcharts, queries
 from tagger.card import ModelCard
 from tagger.errors import ModelError
-from tagger.learning.heads import HeadCard
+from tagger.learning.headcard import HeadCard
 from tagger.learning.shelf import choices, heads_dir, list_heads
 from tagger.store import Store
 

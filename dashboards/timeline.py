@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tagger.features import FeatureConfig
+from tagger.feature_config import FeatureConfig
 
 MAX_POINTS = 240
 """More than a chart is wide: of a longer track neighbouring chunks are averaged."""

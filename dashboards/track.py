@@ -15,7 +15,7 @@ from tagger.card import ModelCard
 from tagger.decision import chunk_probabilities
 from tagger.errors import TaggerError
 from tagger.explain import chunk_starts, heard_in_part
-from tagger.features import FeatureConfig
+from tagger.feature_config import FeatureConfig
 from tagger.similar import nearest_in
 from tagger.store import Store
 from tagger.store.rows import EditRow, TrackRow

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagger.errors import AudioError, TagError, TimeLimitError
-from tagger.features import FeatureConfig
+from tagger.feature_config import FeatureConfig
 from tagger.files import ForgivingSource, explain, open_regular, size_of
 from tagger.formats.headers import Claims, discrepancy, read_claims
 from tagger.mixing import BLOCK, Mixer

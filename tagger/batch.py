@@ -2,24 +2,30 @@
 
 The parent process alone writes files and the database; the workers only listen. Each track is committed by
 itself, so that a run may be stopped at any moment and the next one does the rest.
+
+Most nights there is nothing to do. What is needed to hear, decide and write (numpy, mutagen and more) is
+imported with the first track that needs it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import cache
 from itertools import islice
+from typing import TYPE_CHECKING
 
-from tagger.conclude import Run
+from tagger.card import ModelCard
 from tagger.interrupts import check
 from tagger.job import Report, RunOptions, RunSummary
 from tagger.limits import Gate
-from tagger.model import ModelCard, load_model
+from tagger.run import Run
 from tagger.scan import scan
-from tagger.sketches import sketch_changes
 from tagger.store import Store, TrackFilter, TrackRow
 from tagger.tracks import Heard, ListenTask, Track
-from tagger.writing import settle_unfinished
+
+if TYPE_CHECKING:
+    from tagger.conclude import Conclusions
 
 LOOKED_UP = 500
 """Tracks that are held against the database at a time."""
@@ -51,9 +57,9 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
         There is something to listen to, and the cluster cannot be reached or is not fit to.
     """
     gate = Gate(time_limit_s=options.time_limit_s, max_load=options.max_load)
-    if not options.dry_run:
-        settle_unfinished(store)
+    _settle(store, options)
     with Run(store, card, options, report, kind="run" if options.write else "scan") as run:
+        conclusions = _concluding(run)
         tracks: dict[bytes, Track] = {}
         tasks: list[ListenTask] = []
         found = scan(options.roots, ignore=options.ignore, on_trouble=run.trouble, known=store.knows)
@@ -66,10 +72,12 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
                 if task is not None:
                     tracks[track.path] = track
                     tasks.append(task)
-                elif row is not None:
-                    run.conclude_known(row)
+                elif row is not None and not run.leave(row):
+                    conclusions().again(row)
         report.planned(run.counts.total() + len(tasks), len(tasks))
         if tasks:
+            from tagger.model import load_model
+
             load_model(options.model_dir)  # what does not fit is refused before a single file is read
             gate.wait()
             tasks = long_ones_early(tasks, lambda task: tracks[task.path].size_bytes, 2 * options.jobs)
@@ -77,14 +85,14 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
                 for heard in run.profile.waited(reports):
                     check()
                     with run.profile.timed("database"):
-                        run.conclude_heard(tracks.pop(heard.path), heard)
+                        conclusions().heard(tracks.pop(heard.path), heard)
         if gate.stopped:  # perhaps in the middle of a folder: what was not seen need not be gone
             run.stop(n_left=len(tracks))
         else:
             run.mark_missing()
         if not options.dry_run:
             with run.profile.timed("database"):
-                sketch_changes(store)
+                _sketch(store)
     return run.summary()
 
 
@@ -98,6 +106,34 @@ def long_ones_early(
     """
     rest = tasks[n_first:]
     return [*tasks[:n_first], *sorted(rest, key=lambda task: size_bytes(task) < LONG_BYTES)]
+
+
+def _settle(store: Store, options: RunOptions) -> None:
+    """Put right what a killed run left, unless this is a dry run."""
+    if not options.dry_run and store.unsettled():
+        from tagger.writing import settle_unfinished
+
+        settle_unfinished(store)
+
+
+def _sketch(store: Store) -> None:
+    """Sketch the embeddings that came or went, for `tagger similar`."""
+    if store.unsketched():
+        from tagger.sketches import sketch_changes
+
+        sketch_changes(store)
+
+
+def _concluding(run: Run) -> Callable[[], Conclusions]:
+    """What decides and writes in a run, made when it is first asked for."""
+
+    @cache
+    def conclusions() -> Conclusions:
+        from tagger.conclude import Conclusions
+
+        return Conclusions(run)
+
+    return conclusions
 
 
 def _each_with_work(run: Run, found: Iterator[Track], gate: Gate) -> Iterator[tuple[Track, TrackRow | None]]:
@@ -137,15 +173,16 @@ def write_from_store(store: Store, card: ModelCard, options: RunOptions, report:
         The database cannot be read or written any more.
     """
     gate = Gate(time_limit_s=options.time_limit_s)
-    if not options.dry_run:
-        settle_unfinished(store)
+    _settle(store, options)
     with Run(store, card, options, report, kind="write") as run:
+        conclusions = _concluding(run)
         for folder in options.roots or (None,):
             for row in store.iter_tracks(TrackFilter(folder=folder, missing=False)):
                 check()
                 if gate.over():
                     break
-                run.conclude_known(row)
+                if not run.leave(row):
+                    conclusions().again(row)
         if gate.stopped:
             run.stop(n_left=0)
     return run.summary()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from tagger.errors import ModelError
-from tagger.features import FeatureConfig
+from tagger.feature_config import FeatureConfig
 from tagger.tracks import display
 
 CARD_FILE = "card.json"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # numpy, PyAV and LiteRT come when the first file does
     import numpy as np
     from numpy.typing import NDArray
 
-    from tagger.features import FeatureConfig
+    from tagger.feature_config import FeatureConfig
 
 SILENT_PEAK = 10 ** (-70 / 20)
 """A segment whose loudest sample is below -70 dB of full scale is silence: only dither or hum is left."""

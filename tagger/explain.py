@@ -18,8 +18,10 @@ from tagger.classify import listen
 from tagger.config import Config
 from tagger.decision import chunk_probabilities
 from tagger.errors import AudioError
-from tagger.features import FeatureConfig, spread_segments
-from tagger.learning.heads import Head, judge, judge_id, memory_of
+from tagger.feature_config import FeatureConfig
+from tagger.features import spread_segments
+from tagger.learning.headcard import judge_id
+from tagger.learning.heads import Head, judge, memory_of
 from tagger.learning.shelf import chosen_head, heads_dir
 from tagger.measures import Measured
 from tagger.plan import Plan, plan_edit, policy_of
@@ -171,7 +173,8 @@ def _remembered(
     if row.estimate is not None and tags is not None:
         plan = plan_edit(tags, row.estimate, policy_of(config), _own(store, row, config))
     head = None if card is None else chosen_head(heads_dir(config.db), card)[0]
-    key = policy_of(config).key(row.model_id or "" if card is None else judge_id(card, head))
+    who = row.model_id or "" if card is None else judge_id(card, None if head is None else head.card)
+    key = policy_of(config).key(who)
     settled = row.settings_key == key and row.status not in WRITTEN_AGAIN
     return Explanation(
         path=row.path,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from tagger.errors import ConfigError, TaggerError
@@ -30,9 +28,11 @@ def logged(path: Path | None) -> Iterator[Say]:
     if path is None:
         yield lambda _line: None
         return
+    import logging.handlers  # a twentieth of what a run with nothing to do takes to start
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = RotatingFileHandler(
+        handler = logging.handlers.RotatingFileHandler(
             path, maxBytes=MAX_BYTES, backupCount=KEPT, encoding="utf-8", errors="surrogateescape"
         )
     except OSError as error:

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tagger.features import FeatureConfig
+from tagger.feature_config import FeatureConfig
 
 _OFFSET_LU = -0.691
 _ABSOLUTE_GATE = -70.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tagger.features import FeatureConfig
+from tagger.feature_config import FeatureConfig
 from tagger.loudness import loudness, weighted_power
 from tagger.rhythm import pulse, tempo
 

@@ -8,59 +8,20 @@ LiteRT is imported with the first model, not with this module.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tagger.card import CARD_FILE, ModelCard, read_card
+from tagger.bundle import read_bundle
+from tagger.card import ModelCard
 from tagger.errors import ModelError
-from tagger.tracks import display
-
-__all__ = [
-    "CARD_FILE",
-    "GenreModel",
-    "ModelCard",
-    "check_model",
-    "load_model",
-    "read_card",
-    "shipped_model_dir",
-    "shipped_models",
-]
-
-DEFAULT_MODEL = "eleven"
 
 _LEAST_PROBABILITY = 1e-7
-
-
-def shipped_models() -> list[str]:
-    """Names of the models that come with the program."""
-    return sorted(card.parent.name for card in _models_dir().glob(f"*/{CARD_FILE}"))
-
-
-def _models_dir() -> Path:
-    return Path(str(resources.files("tagger"))) / "models"
-
-
-def shipped_model_dir(name: str = DEFAULT_MODEL) -> Path:
-    """Folder of a model that comes with the program.
-
-    Raises
-    ------
-    ModelError
-        There is no shipped model of that name.
-    """
-    if name not in (known := shipped_models()):
-        raise ModelError(
-            f"no model called {name!r} comes with this program: there is {', '.join(known) or 'none'}"
-        )
-    return _models_dir() / name
 
 
 @contextmanager
@@ -195,42 +156,4 @@ def load_model(directory: str | Path) -> GenreModel:
     ModelError
         As `check_model`; or the weights do not fit the card.
     """
-    return GenreModel(*_read(directory))
-
-
-def check_model(directory: str | Path) -> ModelCard:
-    """The card of a bundle whose weights are all there and those of the card; LiteRT is not needed for it.
-
-    Parameters
-    ----------
-    directory : str or Path
-
-    Raises
-    ------
-    ModelError
-        As `read_card`; or the weights are missing, truncated or not those of the card.
-    """
-    return _read(directory)[0]
-
-
-def _read(directory: str | Path) -> tuple[ModelCard, bytes]:
-    card = read_card(directory)
-    path = Path(directory) / card.weights.file
-    where = display(os.fsencode(path))
-    try:
-        weights = path.read_bytes()
-    except FileNotFoundError:
-        raise ModelError(f"the model's weights {where} are missing; install the model again") from None
-    except OSError as error:
-        raise ModelError(f"the model's weights {where} cannot be read: {error.strerror}") from None
-    if len(weights) != card.weights.size_bytes:
-        raise ModelError(
-            f"the model's weights {where} are truncated or of another model: {len(weights)} bytes and not "
-            f"{card.weights.size_bytes}; install the model again"
-        )
-    if hashlib.sha256(weights).hexdigest() != card.weights.sha256:
-        raise ModelError(
-            f"the model's weights {where} were changed: their SHA-256 is not the card's; "
-            "install the model again"
-        )
-    return card, weights
+    return GenreModel(*read_bundle(directory))

@@ -13,7 +13,16 @@ from dataclasses import dataclass, field
 from tagger.config import Config
 from tagger.genres import display_name, same_genre
 from tagger.learning.hierarchy import ancestors
-from tagger.tracks import ONLY_ID3V1, ExtraTag, FileTags, GenreEstimate, GenreState, Status, WriteMode
+from tagger.tracks import (
+    ONLY_ID3V1,
+    ExtraTag,
+    FileTags,
+    GenreEstimate,
+    GenreState,
+    Outcome,
+    Status,
+    WriteMode,
+)
 
 FURTHER = 0.15
 """Least probability of a further genre. A track's probabilities add up to 1, so a second genre can hold no
@@ -72,6 +81,19 @@ class Plan:
     reason: str
     genre: str | None = None
     after: tuple[str, ...] | None = None
+
+    def outcome(self, path: bytes, estimate: GenreEstimate, before: tuple[str, ...]) -> Outcome:
+        """What is told of the track, which has the genres `before` now, once the plan is carried out."""
+        return Outcome(
+            path=path,
+            status=self.status,
+            reason=self.reason,
+            genre=self.genre,
+            confidence=estimate.confidence,
+            genres=estimate.probabilities,
+            before=before,
+            after=before if self.after is None else self.after,
+        )
 
 
 def genres_to_write(estimate: GenreEstimate, policy: WritePolicy) -> dict[str, float | None]:

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from tagger.features import FeatureConfig
+from tagger.feature_config import FeatureConfig
 
 FLUCTUATION_HZ = (0.02, 0.8, 1.65, 2.5, 3.3, 4.15, 5.01)
 """Edges of the bands of modulation: a beat of 60 to 150 a minute lies between 1 and 2.5 Hz."""

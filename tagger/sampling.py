@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from tagger.audio import Recording
 from tagger.errors import TimeLimitError
-from tagger.features import FeatureConfig, spread_segments
+from tagger.feature_config import FeatureConfig
+from tagger.features import spread_segments
 from tagger.formats.headers import discrepancy
 from tagger.mixing import Mixer
 

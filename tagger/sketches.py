@@ -163,7 +163,7 @@ def sketched(store: Store, model_id: str, n_dims: int) -> Sketched:
             else:
                 n_skipped += n_all
     # In this order: a block that somebody changes in between is in both, and looked through; else in neither.
-    others = frozenset(row[0] for row in store.query("SELECT block FROM unsketched"))
+    others = frozenset(store.unsketched())
     return Sketched(frozenset(blocks - others), others, total, n, n_skipped)
 
 
@@ -207,7 +207,7 @@ def sketch_changes(store: Store) -> int:
     StoreError
         The database cannot be read or written.
     """
-    blocks = [row[0] for row in store.query("SELECT block FROM unsketched ORDER BY block")]
+    blocks = store.unsketched()
     for start in range(0, len(blocks), _AT_ONCE):
         check()
         with store.transaction():

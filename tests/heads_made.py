@@ -9,11 +9,12 @@ import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
 
+from tagger.bundle import shipped_model_dir
 from tagger.card import ModelCard, read_card
 from tagger.decision import decide
-from tagger.learning.heads import Head, HeadCard
+from tagger.learning.headcard import HeadCard
+from tagger.learning.heads import Head
 from tagger.learning.reference import Reference, read_reference
-from tagger.model import shipped_model_dir
 from tagger.store import Store
 from tagger.tracks import FileTags, GenreState, Heard, Outcome, Status, Track, TrackAnalysis
 

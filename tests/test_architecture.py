@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.scale import make_tree, remember_tree
+
 REPO = Path(__file__).resolve().parent.parent
 PACKAGES = ("tagger", "training", "dashboards", "beetsplug")
 
@@ -52,11 +54,12 @@ MET_ONLY_IN: dict[str, tuple[str, ...]] = {
 """Where in `tagger` a library is met; a package stands for the modules in it."""
 
 MAY_IMPORT = {
-    "training": "audio card classify decision errors features genres learning.reference model pooling tracks",
-    "beetsplug": "card classify config errors learning.heads learning.shelf model plan pool tracks",
-    "dashboards": "atlas audio card classify config correct decision errors explain export features files "
-    "genres job labels learning.fitting learning.heads learning.shelf model pool replace "
-    "review schedule similar store tags tracks undo writing",
+    "training": "audio bundle card classify decision errors feature_config features genres "
+    "learning.reference model pooling tracks",
+    "beetsplug": "bundle card classify config errors learning.heads learning.shelf model plan pool tracks",
+    "dashboards": "atlas audio bundle card classify config correct decision errors explain export "
+    "feature_config features files genres job labels learning.fitting learning.headcard learning.heads "
+    "learning.shelf model pool replace review schedule similar store tags tracks undo writing",
 }
 """Modules of `tagger` that the other packages use."""
 
@@ -229,6 +232,36 @@ def test_the_first_track_that_is_written_does_not_import_pandas() -> None:
     """sqlite-utils would, for half a second of each run; who wants it later finds it all the same."""
     done = subprocess.run([sys.executable, "-c", _FIRST_TRACK], cwd=REPO, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+_NIGHT = """
+import json, runpy, sys
+sys.argv = ["tagger", "run", "--quiet", "--db", sys.argv[1], sys.argv[2]]
+try:
+    runpy.run_module("tagger", run_name="__main__", alter_sys=True)
+except SystemExit as stop:
+    code = stop.code
+print(json.dumps([code, sorted(sys.modules)]))
+"""
+
+
+def test_a_night_with_nothing_to_do_imports_nothing_heavy(tmp_path: Path) -> None:
+    """Reading numpy and mutagen takes as long as looking through 20,000 files."""
+    make_tree(tmp_path / "music", 30)
+    remember_tree(tmp_path / "tagger.db", tmp_path / "music", tmp_path)
+
+    def night() -> tuple[int | None, list[str]]:
+        done = subprocess.run(
+            [sys.executable, "-c", _NIGHT, str(tmp_path / "tagger.db"), str(tmp_path / "music")],
+            cwd=REPO, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        code, loaded = json.loads(done.stdout)
+        return code, [name for name in KEPT_OUT_OF_HELP if name in loaded]
+
+    assert night() == (0, [])
+    (tmp_path / "music" / "Artist 0" / "Album 0" / "01 Title 0.mp3").write_bytes(b"no music")
+    code, loaded = night()
+    assert code == 1 and "numpy" in loaded, "it was looked for in vain"
 
 
 def test_help_is_quick() -> None:

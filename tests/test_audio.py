@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from tagger.audio import open_recording, segments
 from tagger.errors import AudioError, TimeLimitError
-from tagger.features import FeatureConfig, log_mel
+from tagger.feature_config import FeatureConfig
+from tagger.features import log_mel
 from tagger.files import ForgivingSource
 from tests import media
 
@@ -369,7 +370,7 @@ def test_memory_is_bounded_by_a_segment(tmp_path: Path, kind: str) -> None:
     code = (
         "import os, re, sys\n"
         "from tagger.audio import segments\n"
-        "from tagger.features import FeatureConfig\n"
+        "from tagger.feature_config import FeatureConfig\n"
         "from tagger.errors import AudioError\n"
         "try:\n    [len(y) for y in segments(os.fsencode(sys.argv[1]), FeatureConfig())]\n"
         "except AudioError: pass\n"

@@ -15,7 +15,8 @@ import mutagen
 import numpy as np
 import pytest
 
-from tagger.model import read_card, shipped_model_dir
+from tagger.bundle import shipped_model_dir
+from tagger.card import read_card
 from tagger.tracks import Heard, TrackAnalysis
 from tests import media
 from tests.conftest import Ran, environment, tree

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from tagger import classify
 from tagger.classify import analyse, listen
 from tagger.errors import AudioError, ModelError, RefusedError, TagError, TimeLimitError
-from tagger.features import FeatureConfig, chunks, log_mel, normalise
+from tagger.feature_config import FeatureConfig
+from tagger.features import chunks, log_mel, normalise
 from tagger.pooling import pooled_dims
 from tagger.tracks import FileTags, GenreState, Heard, ListenTask, Status
 from tests import media

@@ -21,6 +21,8 @@ import pytest
 
 import tagger
 from tagger.batch import run_batch
+from tagger.bundle import shipped_model_dir
+from tagger.card import read_card
 from tagger.classify import listen
 from tagger.cluster import connection as link
 from tagger.cluster import dispatch, node
@@ -28,7 +30,6 @@ from tagger.cluster.connection import Lost, Misfit
 from tagger.cluster.dispatch import listen_all
 from tagger.errors import ClusterError
 from tagger.job import Cluster, RunOptions, Told
-from tagger.model import read_card, shipped_model_dir
 from tagger.store import Store
 from tagger.tracks import Heard, ListenTask, Outcome, Status
 from tests import faulty_worker, media

@@ -20,10 +20,10 @@ from streamlit.testing.v1 import AppTest
 
 from dashboards import evaluation, frame, modelcharts
 from tagger.atlas import make_map
+from tagger.bundle import shipped_model_dir
 from tagger.card import read_card
 from tagger.learning.headfile import save_head
 from tagger.learning.shelf import choose_head, heads_dir
-from tagger.model import shipped_model_dir
 from tagger.store import Store
 from tagger.tracks import Status
 from tests import media

@@ -20,7 +20,8 @@ from dashboards import listening, palette, pictures, timeline
 from tagger.classify import analyse
 from tagger.errors import AudioError, RefusedError
 from tagger.explain import chunk_starts, heard_in_part
-from tagger.features import FeatureConfig, log_mel
+from tagger.feature_config import FeatureConfig
+from tagger.features import log_mel
 from tagger.store import Store
 from tagger.store.rows import TrackRow
 from tagger.tracks import Status

@@ -166,8 +166,8 @@ def test_undo_on_the_track_and_on_the_run(config: Config, monkeypatch: pytest.Mo
 
 @pytest.fixture
 def model() -> tuple[str, object]:
+    from tagger.bundle import shipped_model_dir, shipped_models
     from tagger.card import read_card
-    from tagger.model import shipped_model_dir, shipped_models
 
     if not shipped_models():
         pytest.skip("no model is shipped yet")

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from tagger.card import Calibration, DecisionRule, ModelCard, Weights
 from tagger.decision import NO_AUDIO, chunk_probabilities, decide
-from tagger.features import FeatureConfig
+from tagger.feature_config import FeatureConfig
 from tagger.tracks import TrackAnalysis
 
 GENRES = ("blues", "jazz", "metal", "rock")

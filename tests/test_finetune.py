@@ -20,13 +20,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
+from tagger.bundle import shipped_model_dir
 from tagger.card import ModelCard, read_card
 from tagger.errors import ModelError
-from tagger.features import FeatureConfig
+from tagger.feature_config import FeatureConfig
 from tagger.learning.lessons import Lessons, gather
 from tagger.learning.shelf import choices, heads_dir, model_in_use, models_dir, own_models
 from tagger.learning.tuning import Job, keep_model, open_job, plan_job, renamed, report_on
-from tagger.model import load_model, shipped_model_dir
+from tagger.model import load_model
 from tagger.store import Store
 from tests import media
 from tests.conftest import Tagger

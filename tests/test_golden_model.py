@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tagger.bundle import shipped_model_dir, shipped_models
 from tagger.classify import analyse
 from tagger.decision import decide
-from tagger.features import FeatureConfig, chunks_from_cache
-from tagger.model import load_model, shipped_model_dir, shipped_models
+from tagger.feature_config import FeatureConfig
+from tagger.features import chunks_from_cache
+from tagger.model import load_model
 from tagger.tracks import TrackAnalysis
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tagger.bundle import shipped_model_dir
+from tagger.card import read_card
 from tagger.errors import ModelError
-from tagger.learning.headfile import WEIGHTS_FILE, check_name, read_head, save_head
+from tagger.learning.headcard import check_name
+from tagger.learning.headfile import WEIGHTS_FILE, read_head, save_head
 from tagger.learning.heads import judge
 from tagger.learning.shelf import (
     choices,
@@ -25,7 +28,7 @@ from tagger.learning.shelf import (
     list_heads,
     remove_taught,
 )
-from tagger.model import load_model, read_card, shipped_model_dir
+from tagger.model import load_model
 from tagger.pooling import pooled_dims
 from tagger.store import Store
 from tests import media
@@ -40,7 +43,7 @@ def test_a_head_comes_back_as_it_was(tmp_path: Path) -> None:
     made = head_that_says("Zouk", CARD, 240)
     first, second = save_head(tmp_path, made), save_head(tmp_path, made)
     assert (first.card.head_id, second.card.head_id) == ("mine@1", "mine@2")
-    assert first.key != second.key
+    assert first.card.key != second.card.key
     back = read_head(tmp_path / "mine" / "1")
     for name in ("mean", "scale", "weights", "bias", "kept", "memory", "nonmusic", "digests", "said"):
         np.testing.assert_array_equal(getattr(back, name), getattr(made, name))

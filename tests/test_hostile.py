@@ -13,8 +13,9 @@ from pathlib import Path
 import av
 import pytest
 
+from tagger.bundle import shipped_model_dir
+from tagger.card import read_card
 from tagger.classify import listen
-from tagger.model import read_card, shipped_model_dir
 from tagger.tracks import ListenTask, Status
 from tests import media
 from tests.reliability import bombs, disks, fuzz, hostile, meddling, offline, places, sameness

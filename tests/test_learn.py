@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tagger.bundle import shipped_model_dir, shipped_models
 from tagger.card import ModelCard
 from tagger.classify import analyse
 from tagger.errors import ModelError
@@ -22,7 +23,7 @@ from tagger.learning.lessons import Lessons, Whose
 from tagger.learning.reference import REFERENCE_FILE, Reference, read_reference
 from tagger.learning.teach import teach
 from tagger.learning.verdict import Report
-from tagger.model import load_model, shipped_model_dir, shipped_models
+from tagger.model import load_model
 from tagger.pooling import EMPHASIS, N_FLUCTUATION, emphasis, pooled_dims
 from tagger.tracks import TrackAnalysis
 from tests import media

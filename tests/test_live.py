@@ -20,14 +20,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tagger.bundle import shipped_model_dir
 from tagger.classify import analyse
 from tagger.decision import decide
 from tagger.errors import AudioError, ConfigError
-from tagger.features import FeatureConfig
+from tagger.feature_config import FeatureConfig
 from tagger.live import Moment, Window, follow
 from tagger.live.sources import Source, open_source
 from tagger.live.streaming import Pcm
-from tagger.model import GenreModel, load_model, shipped_model_dir
+from tagger.model import GenreModel, load_model
 from tests import media
 from tests.conftest import environment
 from tests.inprocess import Here, here

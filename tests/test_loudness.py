@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tagger.audio import open_recording
-from tagger.features import FeatureConfig, power_spectrogram
+from tagger.feature_config import FeatureConfig
+from tagger.features import power_spectrogram
 from tagger.loudness import Loudness, loudness, weighted_power
 from tagger.measures import Measures
 from tagger.mixing import width

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tagger.bundle import shipped_model_dir
+from tagger.card import read_card
 from tagger.classify import analyse
-from tagger.learning.heads import LEAST_CHUNKS, NONMUSIC, Memory, judge, judge_id, memory_of
+from tagger.learning.headcard import judge_id
+from tagger.learning.heads import LEAST_CHUNKS, NONMUSIC, Memory, judge, memory_of
 from tagger.learning.reference import Reference
-from tagger.model import GenreModel, load_model, read_card, shipped_model_dir
+from tagger.model import GenreModel, load_model
 from tagger.tracks import TrackAnalysis
 from tests import media
 from tests.conftest import Tagger, tree
@@ -76,7 +79,7 @@ def test_a_decision_is_remembered_under_the_memory_it_was_made_by() -> None:
     before = dataclasses.replace(CARD, training={"reference": {"sha256": "0" * 64}})
     other = dataclasses.replace(CARD, training={"reference": {"sha256": "1" * 64, "n_nonmusic": 5}})
     assert judge_id(plain, None) == judge_id(before, None) == CARD.model_id
-    assert len({judge_id(card, who) for card in (plain, other, CARD) for who in (None, head)}) == 4
+    assert len({judge_id(card, who) for card in (plain, other, CARD) for who in (None, head.card)}) == 4
     assert memory_of(shipped_model_dir("gtzan"), plain, None) is None
     assert memory_of(shipped_model_dir("gtzan"), CARD, head) is None, "read for nothing"
 

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tagger.bundle import shipped_model_dir, shipped_models
 from tagger.card import CARD_FILE, read_card
 from tagger.errors import ModelError
-from tagger.features import FeatureConfig
-from tagger.model import GenreModel, load_model, shipped_model_dir, shipped_models
+from tagger.feature_config import FeatureConfig
+from tagger.model import GenreModel, load_model
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -228,7 +229,9 @@ def test_no_bundle_at_all(tmp_path: Path) -> None:
 def test_loading_says_nothing_and_reading_a_card_needs_no_runtime() -> None:
     code = (
         "import sys, numpy as np\n"
-        "from tagger.model import load_model, read_card, shipped_model_dir\n"
+        "from tagger.bundle import shipped_model_dir\n"
+        "from tagger.card import read_card\n"
+        "from tagger.model import load_model\n"
         "read_card(shipped_model_dir())\n"
         "assert not any(m.startswith('ai_edge_litert') for m in sys.modules)\n"
         "load_model(shipped_model_dir()).predict(np.zeros((1, 52, 128), np.float32))\n"

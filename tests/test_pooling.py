@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tagger.features import FeatureConfig, normalise
+from tagger.feature_config import FeatureConfig
+from tagger.features import normalise
 from tagger.pooling import (
     FLUCTUATION_BANDS,
     FLUCTUATION_HZ,

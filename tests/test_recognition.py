@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagger.batch import run_batch
+from tagger.bundle import shipped_model_dir
 from tagger.card import read_card
 from tagger.job import RunOptions, Told
-from tagger.learning.heads import judge_id
-from tagger.model import shipped_model_dir
+from tagger.learning.headcard import judge_id
 from tagger.plan import WritePolicy
 from tagger.store import Store
 from tagger.store.recognition import WRITTEN_AGAIN, Ids, rows_of, settled

@@ -100,7 +100,7 @@ def test_real_music_agrees_with_librosa(test_data: Path) -> None:
     """Of clips with a beat at least three in four; all 81 of them: `python -m tests.benchmarks tempo`."""
     librosa = pytest.importorskip("librosa")
     from tagger.audio import segments
-    from tagger.features import FeatureConfig
+    from tagger.feature_config import FeatureConfig
 
     n = n_near = 0
     for genre in ("disco", "hiphop", "pop", "reggae"):
@@ -126,8 +126,9 @@ def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("n_segments", [0, 1, 3])
 def test_a_track_heard_in_part_has_the_tempo_of_the_whole(long_file: Path, n_segments: int) -> None:
+    from tagger.bundle import shipped_model_dir
     from tagger.classify import analyse
-    from tagger.model import load_model, shipped_model_dir
+    from tagger.model import load_model
 
     model = load_model(shipped_model_dir("eleven"))
     heard = analyse(bytes(long_file), model, n_segments=n_segments)

@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagger.audio import open_recording
+from tagger.bundle import shipped_model_dir
 from tagger.classify import analyse
 from tagger.errors import AudioError, TimeLimitError
-from tagger.features import FeatureConfig, spread_segments
-from tagger.model import load_model, shipped_model_dir
+from tagger.feature_config import FeatureConfig
+from tagger.features import spread_segments
+from tagger.model import load_model
 from tagger.sampling import InexactError, sample
 from tagger.store import Store
 from tests import media

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 import tagger.similar
 import tagger.sketches
 from tagger.batch import run_batch
+from tagger.bundle import shipped_model_dir
 from tagger.card import read_card
 from tagger.job import RunOptions, Told
-from tagger.model import shipped_model_dir
 from tagger.similar import LEAST_ALIKE, nearest_in
 from tagger.sketches import Comparison, sketch_changes, sketch_of, sketched
 from tagger.store import Store

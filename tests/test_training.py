@@ -20,7 +20,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import soundfile
 
 from tagger.errors import TaggerError
-from tagger.features import FeatureConfig, log_mel, mels_from_cache, normalise
+from tagger.feature_config import FeatureConfig
+from tagger.features import log_mel, mels_from_cache, normalise
 from tagger.learning.reference import read_reference
 from tagger.model import load_model
 from tests.recipes_made import GENRES, RECIPE, call, make_data

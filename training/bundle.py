@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tagger.card import ModelCard
-from tagger.features import FeatureConfig
+from tagger.feature_config import FeatureConfig
 from tagger.model import GenreModel, load_model
 from training.dataset import DatasetError
 from training.export import Precision, parity, save_network, to_litert, write_bundle

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagger.card import CARD_FILE, Calibration, DecisionRule, ModelCard, Weights
-from tagger.features import FeatureConfig
+from tagger.feature_config import FeatureConfig
 from tagger.model import GenreModel, load_model
 
 WEIGHTS_FILE = "model.tflite"

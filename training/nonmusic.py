@@ -18,7 +18,8 @@ import scipy.signal
 import soundfile
 from numpy.typing import NDArray
 
-from tagger.features import FeatureConfig, log_mel
+from tagger.feature_config import FeatureConfig
+from tagger.features import log_mel
 from training.dataset import DatasetError
 from training.prepare import to_bytes
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from tagger.audio import segments
 from tagger.errors import TaggerError
-from tagger.features import FeatureConfig, log_mel
+from tagger.feature_config import FeatureConfig
+from tagger.features import log_mel
 from tagger.tracks import display
 from training.dataset import DatasetError
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagger.card import CARD_FILE, read_card
-from tagger.features import FeatureConfig, chunks
+from tagger.feature_config import FeatureConfig
+from tagger.features import chunks
 from tagger.learning.reference import REFERENCE_FILE, artist_number, read_reference
 from tagger.model import GenreModel, load_model
 from tagger.pooling import fluctuation, pool

@@ -14,7 +14,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from tagger.features import FeatureConfig, chunks
+from tagger.feature_config import FeatureConfig
+from tagger.features import chunks
 from training.batches import Batches
 from training.dataset import Clips, DatasetError, Teacher
 from training.evaluate import softmax

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from tagger import __version__
 from tagger.cli import (
     configure,
     correcting,
@@ -31,7 +32,7 @@ USAGE, NOTHING_DONE, LOCKED = 2, 3, 75
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="tagger", prog_name="tagger")
+@click.version_option(__version__, prog_name="tagger")
 def cli() -> None:
     """Listen to a music collection and fill in the missing genres, safely.
 

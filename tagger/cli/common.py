@@ -86,7 +86,7 @@ def open_for_reading(settings: Config) -> Store:
 
 def model_dir(name: str) -> Path:
     """Directory of the model a setting names: a shipped one, or a path."""
-    from tagger.model import shipped_model_dir
+    from tagger.bundle import shipped_model_dir
 
     return Path(name) if os.sep in name else shipped_model_dir(name)
 

@@ -56,8 +56,9 @@ def explain(file: bytes, as_json: bool, db: Path | None, config: Path | None) ->
 
 def _card(model_id: str, settings: Config) -> ModelCard | None:
     """Card of the model of that id: the configured one, or one that comes with the program."""
+    from tagger.bundle import shipped_models
+    from tagger.card import read_card
     from tagger.errors import ModelError
-    from tagger.model import read_card, shipped_models
 
     for name in dict.fromkeys((settings.model, *shipped_models())):
         try:

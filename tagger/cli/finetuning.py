@@ -50,7 +50,7 @@ def finetune(
     """
     from tagger.errors import ModelError
     from tagger.job import run_lock
-    from tagger.learning.headfile import check_name
+    from tagger.learning.headcard import check_name
     from tagger.learning.lessons import gather
     from tagger.learning.shelf import choices, choose_head, chosen_head, heads_dir, list_heads, models_dir
     from tagger.learning.tuning import keep_model, open_job, plan_job, renamed, report_on

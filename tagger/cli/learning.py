@@ -60,7 +60,8 @@ def learn(
     # Before numpy is there: such small matrices go faster on one thread, far faster on a busy machine.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from tagger.job import run_lock
-    from tagger.learning.headfile import check_name, save_head
+    from tagger.learning.headcard import check_name
+    from tagger.learning.headfile import save_head
     from tagger.learning.lessons import gather
     from tagger.learning.reference import read_reference
     from tagger.learning.shelf import choices, choose_head, chosen_head, heads_dir

@@ -29,7 +29,7 @@ from tagger.tracks import Status, display
 @settings_options
 def status(as_json: bool, db: Path | None, config: Path | None) -> None:
     """The library in figures: outcomes, genres, models, the last run."""
-    from tagger.model import read_card
+    from tagger.card import read_card
 
     settings = load_settings(config, db=db)
     model_id = read_card(model_dir(settings.model)).model_id

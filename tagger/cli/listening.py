@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tagger.model import ModelCard
+    from tagger.card import ModelCard
 
 SHOWN_GENRES = 3
 
@@ -191,9 +191,9 @@ def _check_model(config: Path | None) -> str:
 
 
 def _check_head(db: Path | None, config: Path | None) -> str:
+    from tagger.card import read_card
     from tagger.errors import ModelError
     from tagger.learning.shelf import chosen_head, heads_dir
-    from tagger.model import read_card
 
     settings = load_settings(config, db=db)
     head, unfit = chosen_head(heads_dir(settings.db), read_card(model_dir(settings.model)))

@@ -28,10 +28,11 @@ def models(context: click.Context, as_json: bool, db: Path | None, config: Path 
     context.obj = settings
     if context.invoked_subcommand is not None:
         return
+    from tagger.bundle import shipped_models
+    from tagger.card import read_card
     from tagger.errors import ModelError
-    from tagger.learning.headfile import BASE
+    from tagger.learning.headcard import BASE
     from tagger.learning.shelf import choices, heads_dir, list_heads, models_dir, own_models
-    from tagger.model import read_card, shipped_models
 
     used = settings.model
     cards = {name: read_card(model_dir(name)) for name in shipped_models()}
@@ -82,7 +83,8 @@ def use(context: click.Context, head: str) -> None:
     """Decide with this head, or listen with this network of yours, from now on; `base` for neither."""
     from tagger.errors import ModelError
     from tagger.job import run_lock
-    from tagger.learning.headfile import BASE, read_head
+    from tagger.learning.headcard import BASE
+    from tagger.learning.headfile import read_head
     from tagger.learning.shelf import (
         choices,
         choose_head,
@@ -152,7 +154,7 @@ def _ear(database: Path) -> Path | None:
 
 
 def _say_used(database: Path, before: Path | None) -> None:
-    from tagger.learning.headfile import BASE
+    from tagger.learning.headcard import BASE
     from tagger.learning.shelf import choices, heads_dir
 
     last = (choices(heads_dir(database)) or [BASE])[-1]

@@ -195,9 +195,9 @@ def _locked(
         cluster = cluster_of(settings) if work == "run_batch" else None
         # Only now what takes its time: whoever finds the lock taken is told so at once.
         from tagger import batch
+        from tagger.bundle import check_model
         from tagger.genres import unknown_labels
         from tagger.learning.shelf import chosen_head, heads_dir
-        from tagger.model import check_model
         from tagger.plan import policy_of
         from tagger.store import Store
 

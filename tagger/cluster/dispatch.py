@@ -117,7 +117,7 @@ class _Desk:
         self._cluster, self._worker, self._n_jobs = cluster, worker, n_jobs
         self._tell, self._at_work = tell, at_work
         self._link: Link | None = None
-        self._version = tagger.__version__  # to look it up takes longer than to send a task
+        self._version = tagger.__version__
         self._run = uuid.uuid4().hex[:12]
         self._keys = (f"tagger-{self._run}-{n}" for n in itertools.count())
         self._sent: dict[str, _Sent] = {}

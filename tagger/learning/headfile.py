@@ -9,11 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import os
-import re
 import tempfile
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -22,39 +20,14 @@ import numpy as np
 
 from tagger.card import CARD_FILE
 from tagger.errors import ModelError
-from tagger.learning.heads import Head, HeadCard
+from tagger.learning.headcard import FORMAT, check_name, read_head_card, refusal, versions
+from tagger.learning.heads import Head
 from tagger.tracks import display
 
-FORMAT = 1
 WEIGHTS_FILE = "weights.npz"
-BASE = "base"
-"""The name under which a person chooses to do without a head."""
 MAX_BYTES = 64 * 2**20
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _ARRAYS = ("mean", "scale", "weights", "bias", "kept", "memory", "digests", "said")
-_FIELDS = {field.name for field in fields(HeadCard)} | {"format"}
-_AGAIN = "learn it again, or choose another with `tagger models use`"
-
-
-def check_name(name: str) -> str:
-    """A name that a folder can have on any system.
-
-    Raises
-    ------
-    ModelError
-        It is not one.
-    """
-    if not NAME.fullmatch(name) or name.lower() == BASE:
-        raise ModelError(
-            f"{name!r} cannot be the name of a head: use letters, digits, '-' and '_', 40 at most, "
-            f"and not {BASE!r}"
-        )
-    return name
-
-
-def _refuse(folder: Path, why: str) -> ModelError:
-    return ModelError(f"the head in {display(os.fsencode(folder))} {why}; {_AGAIN}")
 
 
 def save_head(folder: Path, head: Head) -> Head:
@@ -107,55 +80,6 @@ def save_head(folder: Path, head: Head) -> Head:
     return read_head(folder / name / str(version))
 
 
-def versions(folder: Path) -> list[int]:
-    """The versions in the folder of one head, the latest last."""
-    if not folder.is_dir():
-        return []
-    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal() and p.is_dir())
-
-
-def read_head_card(folder: Path) -> HeadCard:
-    """Read and check a head's card; its weights are not opened.
-
-    Raises
-    ------
-    ModelError
-        It is missing, damaged, of another format, or says what cannot be.
-    """
-    try:
-        table = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"there is no head in {display(os.fsencode(folder))}") from None
-    except OSError as error:
-        raise _refuse(folder, f"cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        raise _refuse(folder, "has a damaged card") from None
-    if not isinstance(table, dict) or table.get("format") != FORMAT:
-        raise _refuse(folder, f"has a card of another format than {FORMAT}")
-    if wrong := sorted(set(table) ^ _FIELDS):
-        raise _refuse(folder, f"has a card that does not fit this program: {', '.join(wrong)}")
-    del table["format"]
-    genres = table["genres"]
-    if not isinstance(genres, list) or len(genres) < 2 or not all(isinstance(g, str) and g for g in genres):
-        raise _refuse(folder, "must know two genres at least")
-    if len(set(genres)) != len(genres):
-        raise _refuse(folder, "names a genre twice")
-    for name, kind in {"version": int, "n_kept": int, "n_dims": int, "name": str, "base": str,
-                       "base_sha256": str, "created": str, "sha256": str, "labels": dict,
-                       "metrics": dict}.items():  # fmt: skip
-        if type(table[name]) is not kind:
-            raise _refuse(folder, f"says nothing of use under {name!r}")
-    limits = {"temperature": (0.01, 100), "threshold": (0, 1), "blend": (0, 1), "farthest": (0, 1e6)}
-    for name, (low, high) in limits.items():
-        value = table[name]
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not number or not low <= value <= high:
-            raise _refuse(folder, f"has no number from {low} to {high} for {name!r}")
-    if not 0 <= table["n_kept"] <= len(genres) or table["n_dims"] < 1:
-        raise _refuse(folder, "has sizes that cannot be")
-    return HeadCard(**{**table, "genres": tuple(genres)})
-
-
 def read_head(folder: Path) -> Head:
     """Load a head.
 
@@ -169,18 +93,18 @@ def read_head(folder: Path) -> Head:
         with (folder / WEIGHTS_FILE).open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise _refuse(folder, "has lost its weights") from None
+        raise refusal(folder, "has lost its weights") from None
     except OSError as error:
-        raise _refuse(folder, f"cannot be read: {error.strerror}") from None
+        raise refusal(folder, f"cannot be read: {error.strerror}") from None
     if hashlib.sha256(content).hexdigest() != card.sha256:
-        raise _refuse(folder, "was changed: the SHA-256 of its weights is not its card's")
+        raise refusal(folder, "was changed: the SHA-256 of its weights is not its card's")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             a: dict[str, Any] = {name: stored[name] for name in _ARRAYS}
             # heads saved before there was any know of none
             a["nonmusic"] = stored.get("nonmusic", np.zeros((0, card.n_dims), np.float16))
     except (OSError, ValueError, KeyError, BadZipFile):
-        raise _refuse(folder, "has damaged weights") from None
+        raise refusal(folder, "has damaged weights") from None
     n_genres, n_dims = len(card.genres), card.n_dims
     shapes = {"mean": (n_dims,), "scale": (n_dims,), "weights": (n_dims, n_genres), "bias": (n_genres,),
               "kept": (card.n_kept,), "said": a["digests"].shape}  # fmt: skip
@@ -189,9 +113,9 @@ def read_head(folder: Path) -> Head:
         and len(a["memory"])
         and a["memory"].shape[1] == a["nonmusic"].shape[1] == n_dims
     ):
-        raise _refuse(folder, "has weights that do not fit its card")
+        raise refusal(folder, "has weights that do not fit its card")
     numbers = [a[name] for name in ("mean", "scale", "weights", "bias", "memory", "nonmusic")]
     if not all(np.isfinite(x).all() for x in numbers) or (a["scale"] <= 0).any() or (a["kept"] < 0).any():
-        raise _refuse(folder, "has weights that are no numbers to reckon with")
+        raise refusal(folder, "has weights that are no numbers to reckon with")
     a["memory"], a["nonmusic"] = a["memory"].astype(np.float32), a["nonmusic"].astype(np.float32)
     return Head(card=card, **a)

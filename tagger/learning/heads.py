@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tagger.card import ModelCard
 from tagger.decision import NO_PARENTS, choose, chunk_probabilities, decide
+from tagger.learning.headcard import HeadCard
 from tagger.tracks import GenreEstimate, TrackAnalysis
 
 if TYPE_CHECKING:
@@ -31,40 +32,6 @@ LEAST_CHUNKS = 5
 NONMUSIC = "more like speech or noise than like music"
 
 STALE = "its embedding is of an earlier version of this program; `tagger run --stale` listens again"
-
-
-@dataclass(frozen=True, slots=True)
-class HeadCard:
-    """What a head says about itself."""
-
-    name: str
-    version: int
-    genres: tuple[str, ...]
-    """The base model's kept ones first, in its order."""
-    n_kept: int
-    """How many of `genres` the base model knows as well."""
-    base: str
-    """Id of the base model."""
-    base_sha256: str
-    n_dims: int
-    temperature: float
-    threshold: float
-    blend: float
-    """Share of the base model's word in telling its own genres apart, 0-1."""
-    farthest: float
-    """A track farther than this from the music learnt from is none of the genres."""
-    created: str
-    sha256: str
-    """Of the weights file."""
-    labels: Mapping[str, int]
-    """Labels learnt from, by genre."""
-    metrics: Mapping[str, Any]
-    """Figures measured out of fold, when it was learnt."""
-
-    @property
-    def head_id(self) -> str:
-        """``name@version``."""
-        return f"{self.name}@{self.version}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,11 +55,6 @@ class Head:
     nonmusic: NDArray[np.float32]
     digests: NDArray[np.bytes_]
     said: NDArray[np.int64]
-
-    @property
-    def key(self) -> str:
-        """What a decision depends on: the head and its very weights."""
-        return f"{self.card.head_id}/{self.card.sha256[:16]}"
 
     def standardised(self, embedding: NDArray[np.floating]) -> NDArray[np.float64]:
         """(n, n_dims) embeddings with the mean and deviation of those learnt from taken out."""
@@ -165,21 +127,6 @@ def memory_of(directory: str | Path, card: ModelCard, head: Head | None) -> Memo
 
     reference = read_reference(directory, card)
     return Memory(reference) if reference is not None and len(reference.nonmusic) else None
-
-
-def judge_id(card: ModelCard, head: Head | None) -> str:
-    """Who decides, and by what memory: part of the key under which a decision is remembered."""
-    if head is not None:
-        return f"{card.model_id}+{head.key}"
-    reference = card.training.get("reference")
-    if not isinstance(reference, dict) or not reference.get("n_nonmusic"):
-        return card.model_id
-    return f"{card.model_id}~{str(reference.get('sha256'))[:16]}"
-
-
-def judge_name(model_id: str, head: Head | None) -> str:
-    """Who decides, for people: ``"eleven@3"``, ``"mine@1 on eleven@3"``."""
-    return model_id if head is None else f"{head.card.head_id} on {model_id}"
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

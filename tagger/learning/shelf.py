@@ -14,13 +14,16 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tagger.card import ModelCard
 from tagger.config import Config, Loaded
 from tagger.errors import ModelError
-from tagger.learning.headfile import BASE, NAME, read_head, read_head_card, versions
-from tagger.learning.heads import Head, HeadCard
+from tagger.learning.headcard import BASE, NAME, HeadCard, read_head_card, versions
 from tagger.tracks import display
+
+if TYPE_CHECKING:
+    from tagger.learning.heads import Head
 
 _CHOSEN = "chosen.json"
 
@@ -189,6 +192,8 @@ def chosen_head(folder: Path, card: ModelCard) -> tuple[Head | None, str]:
         return None, ""
     if history[-1] in own_models(folder.with_name("models")):
         return None, f"{history[-1]} was chosen, but the settings name {card.model_id}, which is used."
+    from tagger.learning.headfile import read_head  # mostly none is chosen, and numpy is not needed
+
     head = read_head(head_folder(folder, history[-1]))
     same = (head.card.base, head.card.base_sha256) == (card.model_id, card.weights.sha256)
     if same and (head.kept < len(card.genres)).all():

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from tagger.card import ModelCard
 from tagger.errors import ModelError
 from tagger.learning.fitting import Examples, Learnt, learn, lost
-from tagger.learning.heads import Head, HeadCard
+from tagger.learning.headcard import HeadCard
+from tagger.learning.heads import Head
 from tagger.learning.lessons import Lessons
 from tagger.learning.reference import Reference
 from tagger.learning.verdict import Report, judged

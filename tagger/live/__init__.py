@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from tagger.classify import MIN_SOUND_S, SILENT_PEAK, Listener
 from tagger.errors import AudioError
-from tagger.features import FeatureConfig, chunks, log_mel, normalise
+from tagger.feature_config import FeatureConfig
+from tagger.features import chunks, log_mel, normalise
 from tagger.live.sources import Source
 from tagger.live.streaming import End, Pcm, Sound, decoded
 from tagger.pooling import fluctuation, pool

@@ -263,6 +263,10 @@ class Library(Reading):
             for (status, reason), (n, paths) in groups.items()
         ]
 
+    def unsketched(self) -> list[int]:
+        """Blocks of embeddings that have no sketch yet (`tagger.store.sketched`), in order."""
+        return [row[0] for row in self._all("SELECT block FROM unsketched ORDER BY block")]
+
     def summary(self, model_id: str | None = None) -> Summary:
         """The library in figures; `n_stale` counts tracks analysed with another model than `model_id`."""
 

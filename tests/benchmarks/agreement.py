@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from tagger.bundle import shipped_model_dir
 from tagger.classify import analyse
 from tagger.decision import decide
-from tagger.model import GenreModel, load_model, shipped_model_dir
+from tagger.model import GenreModel, load_model
 from tagger.tracks import GenreEstimate
 from tests.benchmarks.corpus import long_tracks, real_tracks
 from tests.benchmarks.harness import Row, benchmark

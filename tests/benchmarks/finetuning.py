@@ -18,9 +18,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from numpy.typing import NDArray
 
+from tagger.bundle import shipped_model_dir
 from tagger.card import read_card
 from tagger.learning.fitting import learn
-from tagger.model import shipped_model_dir
 from tagger.pooling import emphasis
 from tests.benchmarks.learning import Heard, examples, hear, mels
 from training.dataset import Clips, artist_folds

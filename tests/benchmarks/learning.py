@@ -28,11 +28,13 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from tagger.audio import open_recording
-from tagger.features import FeatureConfig, chunks, log_mel, mels_from_cache, normalise
+from tagger.bundle import shipped_model_dir
+from tagger.feature_config import FeatureConfig
+from tagger.features import chunks, log_mel, mels_from_cache, normalise
 from tagger.learning.fitting import Examples, fit, learn
 from tagger.learning.heads import blended, distance
 from tagger.learning.reference import artist_number
-from tagger.model import load_model, shipped_model_dir
+from tagger.model import load_model
 from tagger.pooling import N_FLUCTUATION, emphasis, fluctuation, pool
 
 DATA = Path(os.environ.get("TAGGER_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))

@@ -64,8 +64,9 @@ def measures(_folder: Path, _rounds: int) -> list[Row]:
     except ImportError as error:
         raise NotHere("librosa is not installed") from error
     from tagger.audio import segments
+    from tagger.bundle import shipped_model_dir
     from tagger.classify import analyse
-    from tagger.model import load_model, shipped_model_dir
+    from tagger.model import load_model
 
     paths = [path for pattern in PATTERNS for path in sorted(DATA.glob(pattern))]
     if not paths:

@@ -37,8 +37,8 @@ def nothing(task: object) -> object:
 @benchmark("cluster")
 def cluster(folder: Path, _rounds: int) -> list[Row]:
     """Bytes and milliseconds a track: the order, the report, the database, Dask, what is planned."""
+    from tagger.bundle import shipped_model_dir
     from tagger.classify import listen
-    from tagger.model import shipped_model_dir
     from tagger.tracks import ListenTask
 
     model = str(shipped_model_dir())
@@ -106,9 +106,10 @@ def _planned_bytes(model: str) -> float:
 
 def _remembered(folder: Path, model: str, heard: object) -> list[Row]:
     """What the parent does with each report when it writes no file, and what the database keeps."""
-    from tagger.conclude import Run
+    from tagger.card import read_card
+    from tagger.conclude import Conclusions
     from tagger.job import RunOptions, Told
-    from tagger.model import read_card
+    from tagger.run import Run
     from tagger.store import Store
     from tagger.tracks import Heard, Track
 
@@ -116,13 +117,15 @@ def _remembered(folder: Path, model: str, heard: object) -> list[Row]:
     database = folder / "kept.db"
     options = RunOptions((b"/mnt/nas/music",), model, write=False)
     with Store.open(database) as store, Run(store, read_card(model), options, Told(), kind="scan") as run:
+        conclusions = Conclusions(run)
         empty = database.stat().st_size
         started_s, cpu_s = time.perf_counter(), time.process_time()
         for n in range(N_KEPT):
             path = b"/mnt/nas/music/Artist %d/Album %d/%02d Title.mp3" % (n // 120, n // 12, n % 12)
             track = Track(path, b"/mnt/nas/music", heard.size_bytes + n, heard.mtime_ns)
             digest = n.to_bytes(16, "big")
-            run.conclude_heard(track, replace(heard, path=path, digest=digest, size_bytes=track.size_bytes))
+            said = replace(heard, path=path, digest=digest, size_bytes=track.size_bytes)
+            conclusions.heard(track, said)
         wall_s, cpu_s = time.perf_counter() - started_s, time.process_time() - cpu_s
     kept = sum(path.stat().st_size for path in folder.glob("kept.db*")) - empty
     return [

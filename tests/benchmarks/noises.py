@@ -17,10 +17,11 @@ SEED = 4321
 @benchmark("noises")
 def noises(_folder: Path, _rounds: int) -> list[Row]:
     """Noises that get a genre, by the network alone and with its memory; and music that loses its own."""
+    from tagger.bundle import shipped_model_dir
     from tagger.classify import analyse
     from tagger.learning.heads import Memory, judge, memory_of
     from tagger.live import hear
-    from tagger.model import GenreModel, load_model, shipped_model_dir
+    from tagger.model import GenreModel, load_model
     from tagger.tracks import TrackAnalysis
     from training.nonmusic import NOISES
 

@@ -90,8 +90,9 @@ def make_tree(music: Path, n: int) -> None:
 
 def remember_tree(database: Path, music: Path, folder: Path) -> None:
     """The database as a run over the tree would have left it: one real outcome, written for all of them."""
-    from tagger.learning.heads import judge_id
-    from tagger.model import load_model, shipped_model_dir
+    from tagger.bundle import shipped_model_dir
+    from tagger.learning.headcard import judge_id
+    from tagger.model import load_model
     from tagger.plan import WritePolicy
     from tagger.scan import scan
 

@@ -182,8 +182,8 @@ def _listened(folder: Path, path: Path) -> dict[str, float]:
 
 def main() -> None:
     """Listen to a small file first: neither imports nor the model count. CPU time, as others work too."""
+    from tagger.bundle import shipped_model_dir
     from tagger.classify import listen
-    from tagger.model import shipped_model_dir
     from tagger.tracks import ListenTask
 
     path = Path(sys.argv[1])

@@ -462,7 +462,7 @@ _SOAK = """
 import os, resource, sys
 import tagger.conclude
 music = sys.argv[1]
-original = tagger.conclude.Run.conclude_heard
+original = tagger.conclude.Conclusions.heard
 n = 0
 def counted(self, track, heard):
     global n
@@ -472,7 +472,7 @@ def counted(self, track, heard):
         with open("/proc/self/statm") as statm:
             rss = int(statm.read().split()[1]) * resource.getpagesize() / 1e6
         print(n, rss, len(os.listdir("/proc/self/fd")), flush=True)
-tagger.conclude.Run.conclude_heard = counted
+tagger.conclude.Conclusions.heard = counted
 sys.argv = ["tagger", "run", "--threshold", "0", "--margin", "0", "--jobs", "2", "--quiet", music]
 from tagger.__main__ import main
 main()

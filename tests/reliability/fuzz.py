@@ -31,6 +31,8 @@ from pathlib import Path
 
 import av
 
+from tagger.bundle import shipped_model_dir
+from tagger.card import ModelCard, read_card
 from tagger.classify import listen
 from tagger.decision import decide
 from tagger.errors import TaggerError
@@ -38,7 +40,6 @@ from tagger.extras import taken_back
 from tagger.files import ForgivingSource
 from tagger.formats.sniff import by_content
 from tagger.guard import WORKER_MEMORY_BYTES
-from tagger.model import ModelCard, read_card, shipped_model_dir
 from tagger.plan import WritePolicy, plan_edit
 from tagger.replace import FileStat, write_genre
 from tagger.scan import scan
