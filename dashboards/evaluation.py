@@ -171,7 +171,11 @@ def seeds(details: Mapping[str, Any]) -> str:
     if not isinstance(found, dict) or not {"accuracy", "mean", "deviation"} <= set(found):
         return ""
     n = len(found["accuracy"])
-    return f"{found['mean']:.1%} ± {found['deviation']:.1%} over {n} trainings that differ by chance alone"
+    of = f" of {found['n_tracks']} tracks" if found.get("apart") else ""
+    said = (
+        f"{found['mean']:.1%} ± {found['deviation']:.1%}{of} over {n} trainings that differ by chance alone"
+    )
+    return f"{said}, apart from those that the other figures are of" if of else said
 
 
 def _listed(rows: object, columns: list[str]) -> pd.DataFrame | None:

@@ -29,6 +29,14 @@ def test_strangers_and_genres_never_learnt_stand_in_one_table() -> None:
     ]
 
 
+def test_seeds_of_other_networks_are_said_to_be_of_others() -> None:
+    found: dict[str, Any] = {"accuracy": [0.7, 0.72], "mean": 0.71, "deviation": 0.0141}
+    assert evaluation.seeds({"seeds": found}).endswith("differ by chance alone")
+    apart = evaluation.seeds({"seeds": found | {"n_tracks": 253, "by_source": {}, "apart": True}})
+    assert "71.0% ± 1.4% of 253 tracks over 2" in apart and "apart from those" in apart
+    assert evaluation.seeds({}) == evaluation.seeds({"seeds": []}) == ""
+
+
 @pytest.mark.parametrize(
     ("details", "n_rows"),
     [

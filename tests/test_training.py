@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,8 +16,11 @@ from hypothesis.extra.numpy import arrays
 pytest.importorskip("keras", reason="training needs the extra [train]")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras
 import soundfile
 
+from tagger.bundle import shipped_model_dir, shipped_models
+from tagger.card import read_card
 from tagger.errors import TaggerError
 from tagger.feature_config import FeatureConfig
 from tagger.features import log_mel, mels_from_cache, normalise
@@ -27,12 +29,15 @@ from tagger.model import load_model
 from tests.recipes_made import GENRES, RECIPE, call, make_data
 from training import augment, evaluate
 from training.batches import Batches
+from training.bundle import evidence
 from training.dataset import NO_GENRE, Clips, DatasetError, artist_folds, concatenate, read_arrays
 from training.folds import as_chunks, random_folds
 from training.nonmusic import make_nonmusic
+from training.page import page as make_page
 from training.recipe import held_out, load_clips, read_recipe
 
-RECIPES = Path(__file__).resolve().parents[1] / "training" / "recipes"
+TRAINING = Path(__file__).resolve().parents[1] / "training"
+RECIPES, CARDS = TRAINING / "recipes", TRAINING / "cards"
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +92,31 @@ def test_two_steps_end_in_a_loadable_bundle(data: Path, tmp_path: Path) -> None:
     assert json.loads((run / "curve.json").read_text(encoding="utf-8")) == curve
     refusal = call("train", recipe, run, "--data", data, "--set", "train.steps=3", code=1)
     assert "is of another recipe" in refusal
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_the_seeds_of_folds_stand_apart(tmp_path: Path, folds: bool) -> None:
+    def run(name: str, accuracy: float) -> Path:
+        (tmp_path / name).mkdir()
+        part = {"accuracy": accuracy, "n_tracks": 20}
+        report = {"held_out": {"all": part, "gtzan": part | {"n_tracks": 15}}}
+        (tmp_path / name / "report.json").write_text(json.dumps(report), encoding="utf-8")
+        about = {"n_folds": 5} if folds and name == "measured" else {}
+        (tmp_path / name / "run.json").write_text(json.dumps(about), encoding="utf-8")
+        return tmp_path / name
+
+    found = evidence(run("measured", 0.9), [run("one", 0.5), run("two", 0.7)])["seeds"]
+    assert found["apart"] is folds
+    assert found["accuracy"] == ([0.5, 0.7] if folds else [0.9, 0.5, 0.7])
+    assert found["mean"] == (0.6 if folds else 0.7) and found["n_tracks"] == 20
+    assert found["by_source"]["gtzan"]["n_tracks"] == 15
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_a_models_page_says_what_its_bundle_says(name: str) -> None:
+    bundle = shipped_model_dir(name)
+    details = json.loads((bundle / "metrics.json").read_text(encoding="utf-8"))
+    assert (CARDS / f"{name}.md").read_text(encoding="utf-8") == make_page(read_card(bundle), details)
 
 
 @pytest.mark.slow

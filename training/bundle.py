@@ -65,7 +65,8 @@ def evidence(
     report_folder : Path
         The run that was measured; its learning curve becomes ``curve``.
     seeds : sequence of Path
-        Measured runs of the same recipe with other seeds: ``seeds`` gives the accuracy of all of them.
+        Measured runs of the same recipe with other seeds: ``seeds`` gives the accuracy of all of them. The
+        report's own is among them unless it is of a cross-validation: then they stand ``apart``.
     leaky : Path or None
         Folder of a cross-validation with the leaky split of chunks: ``leaky``, beside the honest one.
     left_out : sequence of Path
@@ -82,14 +83,10 @@ def evidence(
     if curve.exists():
         report["curve"] = json.loads(curve.read_text(encoding="utf-8"))
     if seeds:
-        accuracy = [
-            _read(folder / REPORT_FILE)["held_out"]["all"]["accuracy"] for folder in (report_folder, *seeds)
-        ]
-        report["seeds"] = {
-            "accuracy": accuracy,
-            "mean": round(float(np.mean(accuracy)), 4),
-            "deviation": round(float(np.std(accuracy, ddof=1)), 4),
-        }
+        run = report_folder / RUN_FILE
+        apart = run.exists() and "n_folds" in _read(run)
+        reports = [_read(folder / REPORT_FILE) for folder in seeds]
+        report["seeds"] = _spread(reports if apart else [report, *reports]) | {"apart": apart}
     if leaky is not None:
         honest = report["held_out"]["all"]["chunk_accuracy"]
         report["leaky"] = _read(leaky / LEAKY_FILE) | {"honest_chunk_accuracy": honest}
@@ -98,6 +95,22 @@ def evidence(
         report["left_out"] = {one["what"]: one["found"] for one in found}
         report["left_out_of"] = {one["what"]: one["of"] for one in found}
     return report
+
+
+def _spread(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Accuracy over several runs that held out the same tracks, all together and by source."""
+
+    def over(held_out: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        accuracy = [one["accuracy"] for one in held_out]
+        return {
+            "accuracy": accuracy,
+            "mean": round(float(np.mean(accuracy)), 4),
+            "deviation": round(float(np.std(accuracy, ddof=1)), 4),
+            "n_tracks": held_out[0]["n_tracks"],
+        }
+
+    by_source = {name: over([r["held_out"][name] for r in reports]) for name in reports[0]["held_out"]}
+    return by_source.pop("all") | {"by_source": by_source}
 
 
 def _read(path: Path) -> dict[str, Any]:
