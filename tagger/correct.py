@@ -177,6 +177,10 @@ def _left_alone(row: TrackRow, names: tuple[str, ...]) -> Outcome:
 
 def _looked_at(row: TrackRow, names: tuple[str, ...]) -> Outcome | tuple[FileTags, FileStat]:
     """What the file holds now, or the outcome where there is nothing to write."""
+    if row.model_id is None:  # what cannot be decoded may be something else than its tags would make of it
+        return Outcome(
+            row.path, Status.REFUSED, f"could not be listened to, so it is not written: {row.reason}"
+        )
     try:
         tags, stat = read_tags(row.path), FileStat.of(row.path)
     except TagError as error:

@@ -202,6 +202,8 @@ def _take_over(
             raise RefusedError(
                 f"{display(path)}: belongs to another user or group, who would lose it"
             ) from error
+    if hasattr(os, "listxattr"):
+        _drop_xattrs(original.fileno(), fd)
     if hasattr(os, "fchmod"):
         os.fchmod(fd, stat.S_IMODE(before.st_mode))
     if hasattr(os, "listxattr"):
@@ -209,6 +211,17 @@ def _take_over(
     if preserve_mtime:
         place = fd if os.utime in os.supports_fd else name
         os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _drop_xattrs(source: int, target: int) -> None:
+    """Take from the copy what its folder gave it and the file never had: an access control list, mostly."""
+    try:
+        names = set(os.listxattr(target)) - set(os.listxattr(source))
+    except OSError:  # the file system has none
+        return
+    for name in names:
+        if not name.startswith(_SYSTEM_XATTRS):
+            os.removexattr(target, name)
 
 
 def _copy_xattrs(source: int, target: int) -> None:

@@ -142,6 +142,8 @@ def settle_unfinished(store: Store) -> int:
     """Find out what became of the edits a killed run intended, and remove the copies it left.
 
     The files themselves tell: each is either as it was or as intended, unless somebody else changed it since.
+    A file that is not there, or cannot be read, tells nothing yet: its disk may come back, or a scan may find
+    it under another name. Its edit stays as it is until then, or until the track is forgotten.
 
     Returns
     -------
@@ -149,13 +151,16 @@ def settle_unfinished(store: Store) -> int:
         How many edits there were.
     """
     edits = store.unsettled()
-    for folder in {os.path.dirname(os.path.realpath(row.path)) for row in edits}:
+    for folder in {
+        os.path.dirname(os.path.realpath(path)) for row in edits for path in (row.path, row.now_at)
+    }:
         sweep(folder)
     for row in edits:
         try:
-            tags, stat = read_tags(row.path), FileStat.of(row.path)
+            tags, stat = read_tags(row.now_at), FileStat.of(row.now_at)
         except (TagError, OSError):
-            store.settle(row.id, "abandoned")
+            if row.track_id is None:
+                store.settle(row.id, "abandoned")
             continue
         # Where the genre alone does not tell, the extra fields do.
         if tags.state == row.edit.after and (tags.state != row.edit.before or row.edit.is_done(tags)):

@@ -15,6 +15,7 @@ from tagger.errors import ConfigError
 from tagger.job import Told, run_lock
 from tagger.store import Store
 from tagger.tags import read_tags
+from tagger.tracks import Outcome, Status
 from tests import media
 from tests.collections_made import Made, make_database
 from tests.conftest import Tagger, tree
@@ -138,6 +139,27 @@ def test_not_beside_a_run(library: Path, tmp_path: Path, here: Here) -> None:
     with run_lock(database):
         assert here("correct", library / "mp3.mp3", "Jazz").code == 75
     assert tree(library) == before
+
+
+def test_what_could_not_be_listened_to_is_not_written(tmp_path: Path) -> None:
+    path = bytes(media.make(tmp_path / "a.flac", "flac", seconds=2))
+    made = Made(path, heard=False, status=Status.UNREADABLE, reason="is MP3 by its frames")
+    make_database(tmp_path / "t.db", [made], root=bytes(tmp_path))
+    before = tree(tmp_path)
+    told: list[Outcome] = []
+    with Store.open(tmp_path / "t.db") as store:
+        row = store.track(1)
+        assert row is not None
+        config = Config(db=tmp_path / "t.db")
+        summary = correct_tracks(
+            store, [Correction(row, ("jazz",))], config, into_files=True, tell=told.append
+        )
+        assert summary.exit_code == 1 and summary.run_id == 0
+        assert [label.genre for label in store.labels_of(1)] == ["jazz"], "the word is remembered"
+    assert [(one.status, "is MP3 by its frames" in one.reason) for one in told] == [(Status.REFUSED, True)]
+    assert {k: v for k, v in tree(tmp_path).items() if k.endswith("flac")} == {
+        k: v for k, v in before.items() if k.endswith("flac")
+    }
 
 
 def test_a_label_since_then_survives_the_undo(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from tagger.formats.digest import audio_digest
 from tagger.formats.id3 import set_genre
 from tagger.formats.names import ASF_NAMES, ID3_NAMES, MP4_NAMES, PLAIN_NAMES
 from tagger.job import Told
-from tagger.replace import FileStat
+from tagger.replace import FileStat, write_genre
 from tagger.store import Store
 from tagger.store.columns import edit_from_json, edit_to_json, state_from_json
 from tagger.tags import read_tags
@@ -33,6 +33,7 @@ from tagger.undo import undo_run
 from tagger.verify import verify
 from tagger.writing import Subject, apply_edit, edit_of, settle_unfinished
 from tests import media
+from tests.collections_made import Made, make_database
 from tests.conftest import CONTAINERS, Tagger, tree
 from tests.inprocess import Here, here
 from tests.test_end_to_end import ANY
@@ -319,6 +320,44 @@ def test_rows_of_before_are_read_and_edits_without_extra_fields_are_written_as_t
     assert edit_from_json("[[],null]", '[["Rock"],17]') == edit
     assert edit_to_json(edit) == ("[[],null]", '[["Rock"],17]')
     assert len(json.loads(edit_to_json(TagEdit(edit.before, edit.after, CHANGES))[0])) == 3
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_R03_an_edit_whose_disk_is_away_waits_for_it(renamed: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "disk" / "album"
+    folder.mkdir(parents=True)
+    named = bytes(media.make(folder / "a.flac", "flac", seconds=1))
+    make_database(tmp_path / "t.db", [Made(named)], root=bytes(tmp_path))
+    with Store.open(tmp_path / "t.db") as store:
+        row = store.track(1)
+        assert row is not None
+        subject = Subject(named, 1, FileStat.of(named), None, read_tags(named))
+        run_id = store.begin_run("write", model_id=None, options={}, version="1")
+        edit = edit_of(subject, ["Rock"])
+        edit_id = store.intend(run_id, 1, named, edit, size_bytes=1, mtime_ns=1)
+        write_genre(named, edit, expected=subject.stat, digest=None)  # and here the plug was pulled
+        (tmp_path / "disk").rename(tmp_path / "away")
+        settle_unfinished(store)
+        (kept,) = store.edits_of_run(run_id)
+        assert kept.state == "intended"
+        (tmp_path / "away").rename(tmp_path / "disk")
+        if renamed:
+            (folder / "a.flac").rename(folder / "b.flac")
+            named = bytes(folder / "b.flac")
+            store._conn.execute("UPDATE tracks SET path = ? WHERE id = 1", (named,))
+        settle_unfinished(store)
+        (done,) = store.edits_of_run(run_id)
+        assert (done.id, done.state) == (edit_id, "done")
+        row = store.track(1)
+        assert row is not None and row.file_genres == ("Rock",)
+
+
+def test_R03_an_edit_of_a_forgotten_track_that_is_gone_is_abandoned(tmp_path: Path, store: Store) -> None:
+    run_id = store.begin_run("write", model_id=None, options={}, version="1")
+    edit = TagEdit(GenreState(), GenreState(("Rock",)))
+    store.intend(run_id, None, bytes(tmp_path / "gone.mp3"), edit, size_bytes=1, mtime_ns=1)
+    settle_unfinished(store)
+    assert [row.state for row in store.edits_of_run(run_id)] == ["abandoned"]
 
 
 @pytest.mark.parametrize("step", ["copied", "edited", "verified", "fsynced", "replaced"])

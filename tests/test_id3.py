@@ -6,7 +6,8 @@ import zlib
 
 import pytest
 
-from tagger.formats.id3 import UnsafeError, refuse_bombs, set_genre, to_synchsafe
+from tagger.formats.id3 import set_genre, to_synchsafe
+from tagger.formats.id3_frames import UnsafeError, refuse_bombs
 
 
 def tag(*frames: bytes, version: int = 4, flags: int = 0) -> bytes:

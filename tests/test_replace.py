@@ -153,6 +153,26 @@ def test_R15_mode_owner_and_extended_attributes_are_kept(track: Path) -> None:
     assert after.st_ino != before.st_ino
 
 
+def test_R15_a_folders_default_rights_do_not_come_to_the_file(track: Path) -> None:
+    track.chmod(0o640)
+    entries = [(1, 7, NOBODY), (2, 7, 777), (4, 5, NOBODY), (16, 7, NOBODY), (32, 0, NOBODY)]
+    acl = b"\2\0\0\0" + b"".join(
+        tag.to_bytes(2, "little") + perm.to_bytes(2, "little") + who.to_bytes(4, "little")
+        for tag, perm, who in entries
+    )
+    try:
+        os.setxattr(track.parent, "system.posix_acl_default", acl)
+        (track.parent / "new").touch()
+        if "system.posix_acl_access" not in os.listxattr(track.parent / "new"):
+            pytest.skip("this file system passes no rights on")
+    except OSError:
+        pytest.skip("this file system has no access control lists")
+    assert "system.posix_acl_access" not in os.listxattr(track)
+    write(track, "New")
+    assert "system.posix_acl_access" not in os.listxattr(track)
+    assert track.stat().st_mode & 0o777 == 0o640
+
+
 def test_R15_a_symbolic_link_stays_one(track: Path, tmp_path: Path) -> None:
     (tmp_path / "links").mkdir()
     link, second = tmp_path / "links" / "a.mp3", tmp_path / "links" / "b.mp3"

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from tagger.files import read_at
 from tagger.formats.containers import Layout
 from tagger.formats.fields import fill_places
-from tagger.formats.id3 import UnsafeError
+from tagger.formats.id3_frames import UnsafeError
 from tagger.formats.names import ASF_NAMES
 from tagger.formats.splice import Patch, no_id3v1, read_extent
 from tagger.tracks import ExtraChange, GenreState

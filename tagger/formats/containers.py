@@ -39,7 +39,13 @@ _OGG_MAGIC = {
 # Still pictures in the same kind of file as MP4.
 _PICTURE_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"crx ", b"jp2 ", b"jpx ")
 
+# Kinds of file that are none of ours. Frames of MP3 inside one would make it look like a bare stream.
+_FOREIGN = (b"caff", b"RIFF", b"FLV", b"\x1aE\xdf\xa3", b".RMF", b"#!AMR", b".snd", b"ADIF")
+_QUICKTIME = (b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
+"""First boxes of a film by an old QuickTime, which has no ``ftyp``."""
+
 _TABLE_LIMIT_BYTES = 1 << 26
+_MOST_TAGS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,8 @@ class Trailer:
     """Offset of the 128 bytes of an ID3v1 tag."""
     ape: Extent | None = None
     """An APEv2 tag, its header (if it has one) included."""
+    id3v2: Extent | None = None
+    """An appended ID3v2.4 tag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,8 @@ class Layout:
     size_bytes: int
     id3v2: Extent | None
     """The first ID3v2 tag before the body, as the header claims and the file can hold."""
+    further_id3v2: tuple[Extent, ...]
+    """Those that follow it, before the body or behind. Few programs look at them, and none writes to them."""
     body: Extent
     """The file without the ID3v2 and APEv2 tags in front and the tags behind."""
     trailer: Trailer
@@ -70,12 +80,13 @@ class Layout:
 def layout(file: BinaryIO) -> Layout:
     """Look at the beginning and the end of a file."""
     size = size_of(file)
-    id3v2, start = _leading_tags(file, size)
+    leading, start = _leading_tags(file, size)
     # Only bare streams carry tags behind the body; elsewhere the last bytes may be audio that looks like one.
     container = _sniff(file, start, size)
     bare = container in ("mp3", "aac", "flac", "ape", "wv", "mpc", "tta")
     trailer = trailing_tags(file, start, size) if bare else Trailer(size)
-    return Layout(container, size, id3v2, (start, trailer.start), trailer)
+    further = (*leading[1:], *([] if trailer.id3v2 is None else [trailer.id3v2]))
+    return Layout(container, size, leading[0] if leading else None, further, (start, trailer.start), trailer)
 
 
 def synchsafe(data: bytes) -> int:
@@ -98,24 +109,24 @@ def id3v2_length(header: bytes) -> int:
     return 10 + synchsafe(header[6:10]) + (10 if header[3] >= 4 and header[5] & 0x10 else 0)
 
 
-def _leading_tags(file: BinaryIO, size: int) -> tuple[Extent | None, int]:
-    first, offset = None, 0
+def _leading_tags(file: BinaryIO, size: int) -> tuple[list[Extent], int]:
+    found: list[Extent] = []
+    offset = 0
     while True:
         head = read_at(file, offset, 32)
         length = id3v2_length(head)
-        if length and first is None:
-            first = (offset, min(offset + length, size))
+        if length and len(found) < _MOST_TAGS:
+            found.append((offset, min(offset + length, size)))
         if not length and len(head) == 32 and head[:8] == b"APETAGEX":
             length = 32 + int.from_bytes(head[12:16], "little")
         if not length:
-            return first, offset
+            return found, offset
         offset = min(offset + length, size)
 
 
 def trailing_tags(file: BinaryIO, start: int, end: int) -> Trailer:
     """Walk back from `end` over ID3v1, APEv2, Lyrics3 and appended ID3v2 tags, in any order."""
-    id3v1 = None
-    ape = None
+    id3v1 = ape = id3v2 = None
     # The head of an APE tag of 131 bytes looks like ID3v1's from the fourth letter on.
     is_ape = end - start >= 131 and read_at(file, end - 131, 8) == b"APETAGEX"
     if end - start >= 128 and read_at(file, end - 128, 3) == b"TAG" and not is_ape:
@@ -137,10 +148,12 @@ def trailing_tags(file: BinaryIO, start: int, end: int) -> Trailer:
             length = min(5109, end - start) - at if at >= 0 else 0
         elif foot[-10:-7] == b"3DI" and not any(byte & 0x80 for byte in foot[-4:]):
             length = synchsafe(foot[-4:]) + 20
+            if id3v2 is None and length <= end - start:
+                id3v2 = (end - length, end)
         if not 0 < length <= end - start:
             break
         end -= length
-    return Trailer(end, id3v1, ape)
+    return Trailer(end, id3v1, ape, id3v2)
 
 
 def _sniff(file: BinaryIO, start: int, size: int) -> str:
@@ -157,6 +170,8 @@ def _sniff(file: BinaryIO, start: int, size: int) -> str:
     if head[:4] == b"OggS" and len(head) > 28:
         packet = head[27 + head[26] :]
         return next((name for magic, name in _OGG_MAGIC.items() if packet.startswith(magic)), "")
+    if head.startswith(_FOREIGN) or head[4:8] in _QUICKTIME:
+        return ""
     return sniff_frames(file, start, size)
 
 

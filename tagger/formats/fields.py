@@ -7,11 +7,14 @@ first place; those left over follow the last, or come at the end.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from tagger.formats.id3 import UnsafeError
+from tagger.formats.id3_frames import UnsafeError
 from tagger.formats.names import PLAIN_NAMES
 from tagger.tracks import ExtraChange
+
+VENDOR = "tagger"
+"""Who made a Vorbis comment block that this program put where there was none."""
 
 
 def fill_places(items: list[bytes], is_genre: Callable[[bytes], bool], new: Sequence[bytes]) -> list[bytes]:
@@ -37,6 +40,23 @@ def _fields(
     """Keys and their values, those that are taken out last: with the last item an APE tag itself is gone."""
     fields = [(genre, values), *((PLAIN_NAMES[extra.tag], extra.after) for extra in extras)]
     return sorted(((name.encode(), texts) for name, texts in fields), key=lambda field: not field[1])
+
+
+NO_WAY_BACK = "is not UTF-8 text, and could not be put back as it is"
+
+
+def is_utf8(text: bytes) -> bool:
+    """Whether a text comes back as the same bytes once it has been read."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _check_texts(texts: Iterable[bytes], field: bytes) -> None:
+    if not all(map(is_utf8, texts)):
+        raise UnsafeError(f"its {field.decode().lower()} {NO_WAY_BACK}")
 
 
 def set_vorbis_genre(data: bytes, values: Sequence[str], extras: Sequence[ExtraChange] = ()) -> bytes:
@@ -68,15 +88,20 @@ def set_vorbis_genre(data: bytes, values: Sequence[str], extras: Sequence[ExtraC
         def is_it(item: bytes, field: bytes = field) -> bool:
             return key(item).upper() == field
 
+        _check_texts(filter(is_it, items), field)
         name = next((key(item) for item in items if is_it(item)), field)
         items = fill_places(items, is_it, [name + b"=" + text.encode() for text in texts])
     stored = b"".join(len(item).to_bytes(4, "little") + item for item in items)
     return data[:vendor_end] + len(items).to_bytes(4, "little") + stored + data[at:]
 
 
+EMPTY_VORBIS_COMMENT = len(VENDOR).to_bytes(4, "little") + VENDOR.encode() + bytes(4)
+"""What is left of a block of ours when the genre is taken out of it."""
+
+
 def new_vorbis_comment(values: Sequence[str], extras: Sequence[ExtraChange] = ()) -> bytes:
     """A Vorbis comment block with nothing but the genres, and the extra fields."""
-    return set_vorbis_genre(b"\6\0\0\0tagger\0\0\0\0", values, extras)
+    return set_vorbis_genre(EMPTY_VORBIS_COMMENT, values, extras)
 
 
 def set_ape_genre(tag: bytes, values: Sequence[str], extras: Sequence[ExtraChange] = ()) -> bytes:
@@ -116,6 +141,7 @@ def set_ape_genre(tag: bytes, values: Sequence[str], extras: Sequence[ExtraChang
         places = [item for item in items if is_it(item)]
         if any(item[4] & 6 for item in places):
             raise UnsafeError(f"the {field.decode().lower()} in its APE tag is not text")
+        _check_texts((item[8:] for item in places), field)
         name = key(places[0]) if places else field
         text = b"\0".join(value.encode() for value in texts)
         new = [struct.pack("<II", len(text), 0) + name + b"\0" + text] if texts else []
@@ -125,6 +151,11 @@ def set_ape_genre(tag: bytes, values: Sequence[str], extras: Sequence[ExtraChang
     body = b"".join(items)
     sizes = struct.pack("<II", len(body) + 32, len(items))
     return b"".join((header and header[:12] + sizes + header[20:], body, footer[:12] + sizes + footer[20:]))
+
+
+def ape_has_items(tag: bytes) -> bool:
+    """Whether there is anything in an APE tag, by its footer."""
+    return int.from_bytes(tag[-16:-12], "little") > 0
 
 
 def new_ape_tag(values: Sequence[str], extras: Sequence[ExtraChange] = ()) -> bytes:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from tagger.files import read_at
 from tagger.formats.containers import Chunk, Layout, boxes, chunk_offsets, find_boxes
 from tagger.formats.fields import fill_places
-from tagger.formats.id3 import UnsafeError
+from tagger.formats.id3_frames import UnsafeError
 from tagger.formats.names import MP4_MEAN, MP4_NAMES, MP4_TAGS, tag_called
 from tagger.formats.splice import Patch, no_id3v1, read_extent
 from tagger.tracks import ExtraChange, ExtraTag, GenreState
@@ -124,19 +124,57 @@ def _data_box(kind: int, content: bytes) -> bytes:
 
 def mp4_ilst(file: BinaryIO, where: Layout) -> tuple[Chunk | None, list[Chunk]]:
     """The ``ilst`` of a file, and the boxes on the way to it: as far as there is one."""
+    found = mp4_ilsts(file, where)
+    if found:
+        return found[0][-1], found[0][:-1]
+    path = [_moov(file, where)]
+    for name in (b"udta", b"meta"):
+        box_found = next(
+            (item for item in boxes(file, path[-1].content, path[-1].end) if item.kind == name), None
+        )
+        if box_found is None:
+            break
+        path.append(box_found)
+    return None, path
+
+
+def mp4_ilsts(file: BinaryIO, where: Layout) -> list[list[Chunk]]:
+    """Every ``ilst`` where one may be, last in the list of boxes on the way to it: mostly one at most."""
+    moov = _moov(file, where)
+    return [
+        [moov, udta, meta, ilst]
+        for udta in find_boxes(file, moov, b"udta")
+        for meta in find_boxes(file, udta, b"meta")
+        for ilst in _in_meta(file, meta)
+        if ilst.kind == b"ilst"
+    ]
+
+
+def _moov(file: BinaryIO, where: Layout) -> Chunk:
     moov = next((item for item in boxes(file, *where.body) if item.kind == b"moov"), None)
     if moov is None:
         raise UnsafeError("it has no moov box")
-    path = [moov]
-    for name in (b"udta", b"meta", b"ilst"):
-        children = (
-            _in_meta(file, path[-1]) if name == b"ilst" else boxes(file, path[-1].content, path[-1].end)
-        )
-        found = next((item for item in children if item.kind == name), None)
-        if found is None:
-            return None, path
-        path.append(found)
-    return path[-1], path[:-1]
+    return moov
+
+
+def without_end_of_udta(file: BinaryIO, where: Layout) -> bytes | None:
+    """The ``moov`` box without the zeros by which QuickTime ends a ``udta``; None where there are none.
+
+    mutagen takes them for a box that is cut off.
+    """
+    moov = _moov(file, where)
+    stray = []
+    for udta in find_boxes(file, moov, b"udta"):
+        end = _end_of_children(file, [moov, udta])
+        if 0 < udta.end - end < 8 and not read_at(file, end, udta.end - end).strip(b"\0"):
+            stray.append((udta, end))
+    if not stray:
+        return None
+    content, at = b"", moov.content
+    for udta, end in stray:
+        content += read_extent(file, (at, udta.start)) + box(b"udta", read_extent(file, (udta.content, end)))
+        at = udta.end
+    return box(b"moov", content + read_extent(file, (at, moov.end)))
 
 
 def _in_meta(file: BinaryIO, meta: Chunk) -> list[Chunk]:
@@ -159,6 +197,9 @@ def mp4(file: BinaryIO, where: Layout, after: GenreState, extras: Sequence[Extra
     if not all(item.complete for item in top) or not top or top[-1].end != where.size_bytes:
         raise UnsafeError("it is cut off, or one of its boxes claims a wrong size")
     ilst, path = mp4_ilst(file, where)
+    first = next(iter(find_boxes(file, path[0], b"udta")), None)
+    if ilst is not None and (path[1] != first or len(mp4_ilsts(file, where)) > 1):
+        raise UnsafeError("it has its metadata in a second place, which programs read in different ways")
     values, number = mp4_number(after.values)
     if ilst is not None:
         content = set_mp4_genre(read_extent(file, (ilst.content, ilst.end)), values, number, extras)

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from tagger.files import read_at
 from tagger.formats.containers import Layout
 from tagger.formats.fields import new_vorbis_comment, set_vorbis_genre
-from tagger.formats.id3 import UnsafeError
+from tagger.formats.id3_frames import UnsafeError
 from tagger.formats.splice import TAG_LIMIT_BYTES, Patch, no_id3v1
 from tagger.tracks import ExtraChange, GenreState
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from tagger.errors import RefusedError, TagError, TaggerError
 from tagger.files import os_failure, read_at
 from tagger.formats.containers import Extent
-from tagger.formats.id3 import UnsafeError
+from tagger.formats.id3_frames import UnsafeError
 from tagger.formats.splice import TAG_LIMIT_BYTES
 from tagger.tracks import IGNR, ExtraTag, display
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 from tagger.files import BLOCK_BYTES, read_at
+from tagger.formats import fields
 from tagger.formats.containers import Chunk, Extent, Layout, flac_blocks, id3v2_length, iff_chunks
-from tagger.formats.fields import new_ape_tag, new_vorbis_comment, set_ape_genre, set_vorbis_genre
-from tagger.formats.id3 import UnsafeError, new_tag, set_genre
+from tagger.formats.id3 import new_tag, set_genre
+from tagger.formats.id3_frames import UnsafeError
 from tagger.tracks import IGNR, ONLY_ID3V1, ExtraChange, GenreState
 
 TAG_LIMIT_BYTES = 1 << 26
@@ -107,12 +108,15 @@ def trailing_ape(
     patches = _id3v1(file, where, after)
     if where.trailer.ape is not None:
         old = read_extent(file, where.trailer.ape)
-        return [*patches, Patch(where.trailer.ape[0], len(old), set_ape_genre(old, after.values, extras))]
+        return [
+            *patches,
+            Patch(where.trailer.ape[0], len(old), fields.set_ape_genre(old, after.values, extras)),
+        ]
     if _stays_without_tag(where, after):
         return patches
     if where.trailer.start != where.size_bytes:
         raise UnsafeError("it ends in a tag that a new APE tag with nothing but the genre would hide")
-    return [*patches, Patch(where.size_bytes, 0, new_ape_tag(after.values, extras))]
+    return [*patches, Patch(where.size_bytes, 0, fields.new_ape_tag(after.values, extras))]
 
 
 def _stays_without_tag(where: Layout, after: GenreState) -> bool:
@@ -137,17 +141,28 @@ def flac(file: BinaryIO, where: Layout, after: GenreState, extras: Sequence[Extr
         raise UnsafeError("its FLAC metadata is cut off")
     block = next((block for block in blocks if block.kind == b"\4"), None)
     if block is not None:
-        content = set_vorbis_genre(read_extent(file, (block.content, block.end)), after.values, extras)
+        content = fields.set_vorbis_genre(read_extent(file, (block.content, block.end)), after.values, extras)
+        if content == fields.EMPTY_VORBIS_COMMENT:
+            return _without_block(file, blocks, block)
         flags = read_at(file, block.start, 1)
         return [Patch(block.start, block.end - block.start, flags + _uint24(content) + content)]
     if not after.values:
         return []
-    first, content = blocks[0], new_vorbis_comment(after.values, extras)
+    first, content = blocks[0], fields.new_vorbis_comment(after.values, extras)
     last = read_at(file, first.start, 1)[0] & 0x80
     return [
         Patch(first.start, 1, first.kind),
         Patch(first.end, 0, bytes([4 | last]) + _uint24(content) + content),
     ]
+
+
+def _without_block(file: BinaryIO, blocks: Sequence[Chunk], block: Chunk) -> list[Patch]:
+    """Take a block out; where it was the last, the one before becomes that."""
+    taken = Patch(block.start, block.end - block.start, b"")
+    if block is not blocks[-1]:
+        return [taken]
+    before = blocks[blocks.index(block) - 1]
+    return [Patch(before.start, 1, bytes([before.kind[0] | 0x80])), taken]
 
 
 def _uint24(content: bytes) -> bytes:
@@ -235,6 +250,11 @@ def _riff_genre(file: BinaryIO, chunks: Sequence[Chunk], texts: Sequence[str]) -
             continue
         for item in iff_chunks(file, chunk.content - 8, chunk.end):
             if item.kind == b"IGNR" and item.complete and len(texts) == 1:
+                former = read_extent(file, (item.content, item.end)).partition(b"\0")[0].strip()
+                if texts[0].encode("latin-1", "replace") == former or texts[0].encode() == former:
+                    return []  # not spelled anew
+                if not fields.is_utf8(former):
+                    raise UnsafeError(f"the genre in its RIFF INFO list {fields.NO_WAY_BACK}")
                 end = min(item.end + (item.end - item.start) % 2, chunk.end)
                 new = _iff_chunk(b"IGNR", texts[0].encode() + b"\0", "little")
                 grown = len(new) - (end - item.start)

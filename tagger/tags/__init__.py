@@ -18,7 +18,7 @@ from tagger.errors import TagError
 from tagger.files import open_regular
 from tagger.formats import asf, mp4, ogg, splice
 from tagger.formats.containers import Layout, layout
-from tagger.formats.id3 import UnsafeError
+from tagger.formats.id3_frames import UnsafeError
 from tagger.formats.reading import Found, feed, guarded
 from tagger.tags import readers
 from tagger.tags.states import genre_state

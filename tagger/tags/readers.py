@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 from mutagen.apev2 import APEv2
@@ -23,8 +24,9 @@ from mutagen.oggvorbis import OggVorbis
 from tagger.files import read_at
 from tagger.formats import splice
 from tagger.formats.containers import Extent, Layout, iff_chunks
-from tagger.formats.id3 import refuse_bombs
-from tagger.formats.mp4 import GNRE, mp4_genre, mp4_ilst
+from tagger.formats.fields import VENDOR, ape_has_items
+from tagger.formats.id3_frames import refuse_bombs, unreadable_texts
+from tagger.formats.mp4 import GNRE, mp4_genre, mp4_ilst, without_end_of_udta
 from tagger.formats.names import ASF_NAMES, ASF_TAGS, ID3_TAGS, MP4_TAGS, PLAIN_TAGS, tag_called
 from tagger.formats.reading import Found, Window, cleaned, decoded, grouped
 from tagger.tags.states import readable
@@ -36,19 +38,24 @@ from tagger.tracks import ONLY_ID3V1, ExtraTag
 def _id3_tag(file: BinaryIO, extent: Extent | None, found: Found) -> None:
     if extent is None:
         return
-    refuse_bombs(splice.read_extent(file, extent))
+    stored = splice.read_extent(file, extent)
+    refuse_bombs(stored)
     # As it is: neither translated to another version nor mixed with ID3v1.
     tag = ID3(Window(file, extent), translate=False, load_v1=False)
     values = [text for frame in tag.getall("TCON") for text in frame.text]
     while values and not values[-1]:  # what a NUL at the end makes
         values.pop()
+    # What mutagen passes over is there all the same, and is not to be written over.
+    values += unreadable_texts(stored, "TCON")
     found.values, found.genres = tuple(values), readable(values)
     texts = {key: frame.text for key, frame in tag.items() if key[0] == "T" and hasattr(frame, "text")}
     found.fill_from(texts, title="TIT2", artist="TPE1 TPE2", album="TALB", date="TDRC TYER TDRL TDOR")
     for key, frame in tag.items():
         if extra := tag_called(key, ID3_TAGS):
             found.extra(extra, _without_last_nul(frame.text))
-    if any(frame.startswith((b"TBPM", b"TBP")) for frame in tag.unknown_frames):
+    if any(frame.startswith((b"TBPM", b"TBP")) for frame in tag.unknown_frames) or unreadable_texts(
+        stored, "TBPM"
+    ):
         found.extras[ExtraTag.TEMPO] = None
     others = [frame for key, frame in tag.items() if key != "TCON" and not tag_called(key, ID3_TAGS)]
     if others or tag.unknown_frames:  # a tag with nothing but the genre (and extra fields) comes and goes
@@ -63,9 +70,36 @@ def leading_id3(file: BinaryIO, where: Layout) -> Found:
     found = Found()
     _id3_tag(file, where.id3v2, found)
     _id3v1_tag(file, where, found)
+    in_ape: tuple[str, ...] = ()
     if where.trailer.ape is not None:
-        found.secondary("an APEv2 tag", cleaned(_ape_tag(file, where.trailer.ape, found, beside=True)))
+        in_ape = cleaned(_ape_beside(file, where.trailer.ape, found))
+    if where.id3v2 is None and where.trailer.id3v1 is not None and not in_ape:
+        # An APE tag that says nothing of the genre (of loudness, say) takes nothing from ID3v1's word on it.
+        found.values = (ONLY_ID3V1 + "".join(found.genres),)
+    found.secondary("an APEv2 tag", in_ape)
+    for extent in where.further_id3v2:
+        found.secondary("another ID3 tag", _further_id3(file, extent))
     return found
+
+
+def _further_id3(file: BinaryIO, extent: Extent) -> tuple[str, ...]:
+    """Genres of an ID3 tag that is never written to, none where it cannot be read."""
+    found = Found()
+    with suppress(Exception):  # mutagen raises anything where a tag is damaged; only the first must be whole
+        _id3_tag(file, extent, found)
+    return found.genres
+
+
+def _ape_beside(file: BinaryIO, extent: Extent, found: Found) -> tuple[str, ...]:
+    """Genres of an APE tag that is never written to, so that it may be damaged."""
+    try:
+        return _ape_tag(file, extent, found, beside=True)
+    except Exception:
+        stored = splice.read_extent(file, extent)
+        if b"genre" in stored.lower():  # it says one, and who knows which
+            raise
+        found.others.append(stored)
+        return ()
 
 
 def _id3v1_tag(file: BinaryIO, where: Layout, found: Found) -> None:
@@ -73,8 +107,6 @@ def _id3v1_tag(file: BinaryIO, where: Layout, found: Found) -> None:
         found.id3v1_texts(read_at(file, where.trailer.id3v1, 128))
         if not found.genres and found.id3v1 is not None and found.id3v1 < len(TCON.GENRES):
             found.genres = (TCON.GENRES[found.id3v1],)
-        if where.id3v2 is None and where.trailer.ape is None:
-            found.values = (ONLY_ID3V1 + "".join(found.genres),)
 
 
 def id3_chunk(file: BinaryIO, where: Layout) -> Found:
@@ -84,6 +116,8 @@ def id3_chunk(file: BinaryIO, where: Layout) -> Found:
     for item in iff_chunks(file, *where.body):
         if item == chunk or item.kind in (b"data", b"SSND", b"ds64"):
             continue
+        if item.kind.upper() == b"ID3 ":
+            found.secondary("another ID3 tag", _further_id3(file, (item.content, item.end)))
         content = splice.read_extent(file, (item.content, item.end))
         if item.kind == b"LIST" and content[:4] == b"INFO":
             found.riff_info(content[4:])
@@ -119,7 +153,8 @@ def _vorbis(kind: Callable[[io.RawIOBase], Any]) -> Callable[[BinaryIO, Layout],
                 others.append((key, value))
         blocks = [block for block in getattr(tagged, "metadata_blocks", ()) if block is not tagged.tags]
         found.others = [
-            getattr(tagged.tags, "vendor", ""),
+            # A block that this program made comes and goes with the genre.
+            "" if getattr(tagged.tags, "vendor", "") in ("", VENDOR) else tagged.tags.vendor,
             others,
             [(block.code, block.write()) for block in blocks],
         ]
@@ -138,6 +173,8 @@ def ape(file: BinaryIO, where: Layout) -> Found:
         found.values = _ape_tag(file, where.trailer.ape, found)
         found.genres = cleaned(found.values)
     _id3v1_tag(file, where, found)
+    if where.trailer.id3v1 is not None and where.trailer.ape is None and where.id3v2 is None:
+        found.values = (ONLY_ID3V1 + "".join(found.genres),)
     return found
 
 
@@ -146,6 +183,8 @@ def _ape_tag(file: BinaryIO, extent: Extent, found: Found, *, beside: bool = Fal
 
     `beside`: another tag is the one that is written to. A tempo that is here must then not be given there.
     """
+    if not ape_has_items(splice.read_extent(file, extent)):  # which mutagen takes for no tag at all
+        return ()
     tag = APEv2(Window(file, extent))
     lists = {key.lower(): list(value) for key, value in tag.items() if value.kind == 0}
     found.fill_from(lists, title="title", artist="artist", album="album", date="year date")
@@ -164,7 +203,8 @@ def _ape_tag(file: BinaryIO, extent: Extent, found: Found, *, beside: bool = Fal
 
 
 def mp4(file: BinaryIO, where: Layout) -> Found:
-    tags: Any = MP4(Window(file, where.body)).tags or {}
+    plain = without_end_of_udta(file, where)
+    tags: Any = MP4(Window(file, where.body) if plain is None else io.BytesIO(plain)).tags or {}
     found = Found()
     texts = {key: value for key, value in tags.items() if key.startswith("\xa9")}
     found.fill_from(texts, title="\xa9nam", artist="\xa9ART", album="\xa9alb", date="\xa9day")

@@ -22,7 +22,8 @@ def genre_state(names: Sequence[str], *, like: GenreState) -> GenreState:
         Names, or values of `like` that are to stay.
     like : GenreState
         The file's present state. Where it has an ID3v1 tag, that gets the number of the first name, or "none"
-        (255) if it has no number for it; where a RIFF INFO list holds a genre, that becomes the first name.
+        (255) if it has no number for it; where a RIFF INFO list holds a genre that is not among the names, that
+        becomes the first of them.
         Where ID3v1 is all it has, the number alone is set if there is one for a single name.
     """
     if like.values and like.values[0].startswith(ONLY_ID3V1):
@@ -35,7 +36,8 @@ def genre_state(names: Sequence[str], *, like: GenreState) -> GenreState:
         values = [*readable([mark.removeprefix(IGNR)]), *values]
     number = None if like.id3v1 is None else _id3v1_number("".join(readable(values[:1])))
     if values and any(value.startswith(IGNR) for value in like.values):
-        values.insert(0, IGNR + values[0])
+        stays = next((name for name in names if name.startswith(IGNR)), IGNR + values[0])
+        values.insert(0, stays)
     return GenreState(tuple(values), number)
 
 
@@ -54,6 +56,8 @@ def _id3v1_number(name: str) -> int:
 def readable(values: Iterable[str]) -> tuple[str, ...]:
     """Names for stored values: ``"(17)"``, ``"17"`` and ``"gnre:18"`` are Rock, ``"RX"`` is Remix."""
     plain = [
-        str(int(value[len(mp4.GNRE) :]) - 1) if value.startswith(mp4.GNRE) else value for value in values
+        str(int(value[len(mp4.GNRE) :]) - 1) if value.startswith(mp4.GNRE) else value
+        for value in values
+        if value != f"{mp4.GNRE}0"  # which is no genre
     ]
     return tuple(dict.fromkeys(cleaned(name for name in TCON(text=plain).genres if name != "Unknown")))
