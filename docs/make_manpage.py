@@ -14,7 +14,7 @@ from tagger.config.settings import SETTINGS
 
 EXIT_CODES = (
     ("0", "All done."),
-    ("1", "Some tracks failed."),
+    ("1", "Some tracks failed, or a folder could not be read."),
     ("2", "Wrong usage or configuration."),
     ("3", "Nothing could be done (model, database, folder)."),
     ("75", "Another run holds the lock."),

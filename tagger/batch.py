@@ -62,7 +62,9 @@ def run_batch(store: Store, card: ModelCard, options: RunOptions, report: Report
         conclusions = _concluding(run)
         tracks: dict[bytes, Track] = {}
         tasks: list[ListenTask] = []
-        found = scan(options.roots, ignore=options.ignore, on_trouble=run.trouble, known=store.knows)
+        found = scan(
+            options.roots, ignore=options.ignore, on_trouble=run.trouble, warn=report.warn, known=store.knows
+        )
         with run.profile.timed("scan"):
             for track, row in _each_with_work(run, found, gate):
                 check()

@@ -100,6 +100,8 @@ class RunSummary:
     n_missing: int
     """Tracks of the database that are gone from the folders."""
     duration_s: float
+    n_not_read: int = 0
+    """Folders and files that were to be looked into, and could not be."""
     nothing_found: bool = False
     """None of the folders could be looked into."""
     profile: Profile | None = None
@@ -116,8 +118,8 @@ class RunSummary:
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 1 some tracks failed, 3 nothing could be done."""
-        return 3 if self.nothing_found else int(self.n_failed > 0)
+        """0 all done, 1 some tracks failed or a folder could not be read, 3 nothing could be done."""
+        return 3 if self.nothing_found else int(self.n_failed > 0 or self.n_not_read > 0)
 
 
 class Report(Protocol):

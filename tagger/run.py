@@ -37,7 +37,7 @@ class Run:
         self.key = options.policy.key(judge_id(card, self.head_card)) + ("" if options.write else "-scan")
         self.counts: Counter[Status] = Counter()
         self.seen = Ids()
-        self.bad_folders: set[bytes] = set()
+        self.not_read: set[bytes] = set()
         self.n_listened = self.n_missing = self.n_left = self.run_id = 0
         self.stopped = False
         self.old_embeddings = (
@@ -77,7 +77,8 @@ class Run:
             stopped=self.stopped,
             n_left=self.n_left,
             profile=self.profile,
-            nothing_found=bool(self.options.roots) and self.bad_folders.issuperset(self.options.roots),
+            n_not_read=len(self.not_read),
+            nothing_found=bool(self.options.roots) and self.not_read.issuperset(self.options.roots),
         )
 
     def stop(self, n_left: int) -> None:
@@ -87,8 +88,8 @@ class Run:
     # What the scan asks and tells.
 
     def trouble(self, path: bytes, message: str) -> None:
-        """A folder cannot be looked into."""
-        self.bad_folders.add(path)
+        """A folder or a file that the run was to look into cannot be."""
+        self.not_read.add(path)
         self.report.warn(message)
 
     def pass_over(self, tracks: Sequence[Track]) -> list[tuple[Track, TrackRow | None]]:
@@ -144,7 +145,7 @@ class Run:
         """Mark the tracks that are gone from the folders walked, unless a whole disk seems to be gone."""
         if not self.options.dry_run:
             roots, warn = self.options.roots, self.report.warn
-            self.n_missing = mark_gone(self.store, roots, self.seen, unreadable=self.bad_folders, warn=warn)
+            self.n_missing = mark_gone(self.store, roots, self.seen, unreadable=self.not_read, warn=warn)
 
     # What ends here.
 

@@ -42,12 +42,21 @@ _NAME = operator.attrgetter("name")
 _LEADS_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
+def _nobody_listens(*_told: object) -> None:
+    pass
+
+
+def _nothing_known(path: bytes) -> bool:
+    return False
+
+
 def scan(
     roots: Sequence[bytes],
     *,
     ignore: Sequence[str] = (),
-    on_trouble: Callable[[bytes, str], None] | None = None,
-    known: Callable[[bytes], bool] | None = None,
+    on_trouble: Callable[[bytes, str], None] = _nobody_listens,
+    warn: Callable[[str], None] = _nobody_listens,
+    known: Callable[[bytes], bool] = _nothing_known,
 ) -> Iterator[Track]:
     """Walk folders for tracks.
 
@@ -60,7 +69,9 @@ def scan(
         Patterns in gitignore syntax, relative to each root.
     on_trouble
         Told of a root that is missing or no music (by the path that was given), and of folders and files that
-        cannot be read, each with a sentence; the walk goes on.
+        cannot be read or entered, each with a sentence; the walk goes on.
+    warn
+        Told of what hides nothing: a line of an ignore file that is no pattern.
     known
         Whether a path is that of a known track: such a file is not opened again to see what it is.
 
@@ -78,19 +89,7 @@ def scan(
     rules = parse_rules(ignore)
     if rules.invalid:
         raise ConfigError(f"{rules.invalid[0]!r} is not a pattern to ignore files by (gitignore syntax).")
-    if on_trouble is None:
-        on_trouble = _nobody_listens
-    if known is None:
-        known = _nothing_known
-    return _Walk(rules, on_trouble, known).tracks(roots)
-
-
-def _nobody_listens(path: bytes, sentence: str) -> None:
-    pass
-
-
-def _nothing_known(path: bytes) -> bool:
-    return False
+    return _Walk(rules, on_trouble, warn, known).tracks(roots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +113,7 @@ class _Folder:
 class _Walk:
     given_rules: Rules
     on_trouble: Callable[[bytes, str], None]
+    warn: Callable[[str], None]
     known: Callable[[bytes], bool]
     trees: dict[bytes, bytes] = field(default_factory=dict)
     """Folders walked with all that is below, now, before or later: the roots and the folders links lead to.
@@ -158,7 +158,7 @@ class _Walk:
             below = []
             entries = self._entries(folder)
             if IGNORE_FILE in [entry.name for entry in entries]:
-                rules = self._ignore_file(os.path.join(folder.path, IGNORE_FILE))
+                rules = self._ignore_file(folder)
                 if rules is None:
                     continue
                 folder = replace(folder, rules=((len(folder.place), rules), *folder.rules))
@@ -193,24 +193,24 @@ class _Walk:
                 self._trouble(self.trees.get(folder.path, folder.path), "the folder cannot be read", error)
             return []
 
-    def _ignore_file(self, path: bytes) -> Rules | None:
-        """Its rules; None where it cannot be read, and so nobody knows what must be left alone."""
+    def _ignore_file(self, folder: _Folder) -> Rules | None:
+        """The rules in it; None where they cannot be read, and so nobody knows what must be left alone."""
+        path = os.path.join(folder.path, IGNORE_FILE)
+        given = self.trees.get(folder.path, folder.path)  # it is the folder that is not looked into
         try:
             with open_regular(path) as file:
                 text = file.read(MAX_IGNORE_FILE_BYTES + 1)
         except (OSError, TagError) as error:
             reason = explain(error) if isinstance(error, OSError) else "it is not a regular file"
-            self.on_trouble(path, f"{display(path)}: cannot be read, so its folder is left out: {reason}.")
+            self.on_trouble(given, f"{display(path)}: cannot be read, so its folder is left out: {reason}.")
             return None
         if len(text) > MAX_IGNORE_FILE_BYTES:
-            self.on_trouble(path, f"{display(path)}: is too large, so its folder is left out.")
+            self.on_trouble(given, f"{display(path)}: is too large, so its folder is left out.")
             return None
         lines = os.fsdecode(text.removeprefix(b"\xef\xbb\xbf")).split("\n")
         rules = parse_rules(line.removesuffix("\r") for line in lines)
         if rules.invalid:
-            self.on_trouble(
-                path, f"{display(path)}: {rules.invalid[0]!r} is not a pattern; it matches nothing."
-            )
+            self.warn(f"{display(path)}: {rules.invalid[0]!r} is not a pattern; it matches nothing.")
         return rules
 
     def _inner(self, folder: _Folder, entry: os.DirEntry[bytes]) -> _Folder | None:

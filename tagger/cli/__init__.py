@@ -78,8 +78,8 @@ for _command in (
 def run_command() -> int:
     """Run the command line that `sys.argv` holds and return the exit code.
 
-    0 all done, 1 some tracks failed, 2 wrong usage or configuration, 3 nothing could be done, 75 another run
-    holds the lock.
+    0 all done, 1 some tracks failed or a folder could not be read, 2 wrong usage or configuration, 3 nothing
+    could be done, 75 another run holds the lock.
 
     Raises
     ------

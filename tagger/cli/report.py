@@ -140,6 +140,8 @@ class RunReport:
     def summary(self, summary: RunSummary) -> None:
         """The figures that matter, in plain words."""
         figures = ", ".join(f"{n:,} {status}" for status, n in summary.counts.items() if n) or "nothing found"
+        if summary.n_not_read:
+            figures += f", {summary.n_not_read:,} not read"
         ended = " (stopped at its time limit)" if summary.stopped else ""
         self.log(f"run {summary.run_id}{ended}: {figures}; {duration(summary.duration_s)}")
         if self.as_json or (self.quiet and not summary.n_failed):
@@ -160,6 +162,9 @@ class RunReport:
             self._say(
                 f"  {'missing':18} {summary.n_missing:>8,}  in the database, but no longer in the folder"
             )
+        if summary.n_not_read:
+            meaning = "folders or files that could not be looked into, named above"
+            self._say(f"  {'not read':18} {summary.n_not_read:>8,}  {meaning}", err=self.quiet)
         if summary.stopped:
             left = f" with {tracks(summary.n_left)} still to listen to" if summary.n_left else ""
             self._say(f"Stopped at its time limit{left}; the next run goes on from there.", err=self.quiet)
@@ -219,6 +224,7 @@ def summary_facts(summary: RunSummary, db: Path, roots: Sequence[bytes]) -> dict
         "tracks": sum(summary.counts.values()),
         "written": summary.counts.get(Status.TAGGED, 0),
         "failed": summary.n_failed,
+        "not_read": summary.n_not_read,
         "missing": summary.n_missing,
         "counts": {status.value: n for status, n in summary.counts.items() if n},
         "duration_s": round(summary.duration_s, 3),

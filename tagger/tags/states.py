@@ -22,8 +22,8 @@ def genre_state(names: Sequence[str], *, like: GenreState) -> GenreState:
         Names, or values of `like` that are to stay.
     like : GenreState
         The file's present state. Where it has an ID3v1 tag, that gets the number of the first name, or "none"
-        (255) if it has no number for it; where a RIFF INFO list holds a genre that is not among the names, that
-        becomes the first of them.
+        (255) if it has no number for it; where a RIFF INFO list holds a genre that is not among the names,
+        that becomes the first of them.
         Where ID3v1 is all it has, the number alone is set if there is one for a single name.
     """
     if like.values and like.values[0].startswith(ONLY_ID3V1):
