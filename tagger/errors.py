@@ -22,6 +22,10 @@ class TagError(TaggerError):
     """The metadata cannot be read or written; the file is as it was (status ``failed``)."""
 
 
+class UnknownKindError(TagError):
+    """A kind of file whose tags are not known here, whatever the decoder makes of it (``unreadable``)."""
+
+
 class RefusedError(TagError):
     """Writing was refused to protect the file, which is untouched (status ``refused``)."""
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from tagger.errors import AudioError, ChangedMeanwhileError, RefusedError, TaggerError, TimeLimitError
+from tagger.errors import (
+    AudioError,
+    ChangedMeanwhileError,
+    RefusedError,
+    TaggerError,
+    TimeLimitError,
+    UnknownKindError,
+)
 from tagger.tracks import Status, display
 
 _STATUS = {
     AudioError: Status.UNREADABLE,
+    UnknownKindError: Status.UNREADABLE,
     TimeLimitError: Status.TIMED_OUT,
     RefusedError: Status.REFUSED,
     ChangedMeanwhileError: Status.CHANGED_MEANWHILE,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from tagger.errors import TagError
+from tagger.errors import UnknownKindError
 from tagger.files import open_regular
 from tagger.formats import asf, mp4, ogg, splice
 from tagger.formats.containers import Layout, layout
@@ -51,7 +51,7 @@ def examine(file: BinaryIO, named: bytes) -> tuple[FileTags, bytes]:
         where = layout(file)
         row = CONTAINERS.get(where.container)
         if row is None:
-            raise TagError(f"{display(named)}: not a kind of audio file whose tags are known here")
+            raise UnknownKindError(f"{display(named)}: not a kind of audio file whose tags are known here")
         found = row.read(file, where)
         digest = hashlib.blake2b(where.container.encode(), digest_size=16)
         feed(digest, found.others)
