@@ -26,6 +26,7 @@ GUARDED_ELSEWHERE = {
     ("tagger.replace", "getxattr"): "_copy_xattrs is called where os has listxattr",
     ("tagger.replace", "setxattr"): "_copy_xattrs is called where os has listxattr",
     ("tagger.replace", "listxattr"): "_copy_xattrs is called where os has listxattr",
+    ("tagger.replace", "removexattr"): "_drop_xattrs is called where os has listxattr",
     ("tagger.export", "umask"): "there on Windows too",
     ("tagger.limits", "setpriority"): "behind the return for win32",
     ("tagger.pool", "pthread_sigmask"): "behind the return where signal has it not",
