@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
-from tagger import interrupts
+from tagger import interrupts, streams
 
 INTERRUPTED = 130
 _GOODBYE = "Interrupted; what was done so far is kept, and the next run does the rest."
@@ -15,6 +15,7 @@ def main() -> None:
     """Run the command line and exit: with its code, or 130 when a signal ended it."""
     interrupts.install()
     try:
+        streams.prepare()
         from tagger.cli import run_command
 
         code = run_command()
@@ -26,6 +27,7 @@ def main() -> None:
         code = INTERRUPTED
         with suppress(OSError):  # a closed terminal hears nothing
             print(f"tagger: {_GOODBYE}", file=sys.stderr)
+        streams.unwritable()
         interrupts.finish()
         # CPython remembers a KeyboardInterrupt that passed through an exec() of source (dataclasses make
         # their methods by one) and then ends `python -m` by SIGINT, whatever the code; another exec()

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from tagger.card import ModelCard
+from tagger.gone import nowhere
 from tagger.interrupts import check
 from tagger.job import Report, RunOptions, RunSummary
 from tagger.limits import Gate
@@ -179,6 +180,9 @@ def write_from_store(store: Store, card: ModelCard, options: RunOptions, report:
     with Run(store, card, options, report, kind="write") as run:
         conclusions = _concluding(run)
         for folder in options.roots or (None,):
+            if folder is not None and (sentence := nowhere(store, folder)):
+                run.trouble(folder, sentence)
+                continue
             for row in store.iter_tracks(TrackFilter(folder=folder, missing=False)):
                 check()
                 if gate.over():

@@ -20,6 +20,7 @@ from tagger.decision import chunk_probabilities
 from tagger.errors import AudioError
 from tagger.feature_config import FeatureConfig
 from tagger.features import spread_segments
+from tagger.files import no_such_file
 from tagger.learning.headcard import judge_id
 from tagger.learning.heads import Head, judge, memory_of
 from tagger.learning.shelf import chosen_head, heads_dir
@@ -113,6 +114,8 @@ def explain(
     row = None if store is None else store.find(path)
     if row is not None and (not _changed(row) or row.missing_since_ns is not None):
         return _remembered(store, row, config, card_of)  # type: ignore[arg-type]  # a row comes from a store
+    if reason := no_such_file(path):
+        raise AudioError(reason)
     from tagger.model import load_model
 
     card = load_model(model_dir).card

@@ -163,7 +163,10 @@ def write_file(path: bytes, lines: Iterable[bytes]) -> None:
             os.fsync(file.fileno())
             rename_over(copy, target, file)
     except OSError as error:
-        raise ListError(f"{display(path)}: cannot be written: {explain(error)}.") from error
+        why = explain(error)
+        if isinstance(error, FileNotFoundError):
+            why = f"there is no folder {display(os.path.dirname(target))}; make it first"
+        raise ListError(f"{display(path)}: cannot be written: {why}.") from error
 
 
 def _mode(target: bytes) -> int:

@@ -25,7 +25,7 @@ _ADVICE = {
     errno.EROFS: "the file system is mounted read-only",
     errno.EACCES: "permission denied; check the owner and mode of the file and its folder",
     errno.EPERM: "the operation is not permitted; the file or its folder may be marked immutable",
-    errno.ENOENT: "the file is not there any more",
+    errno.ENOENT: "there is no such file or folder",
     errno.EIO: "the disk reported an input/output error; check the disk",
     errno.ELOOP: "its symbolic links go round in a circle",
     errno.ENAMETOOLONG: "the name is too long",
@@ -35,25 +35,33 @@ _ADVICE = {
 _REFUSALS = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
+def no_such_file(path: bytes) -> str:
+    """The sentence on a path that a person named and where nothing is; else empty."""
+    return "" if os.path.lexists(path) else f"{display(path)}: there is no such file"
+
+
 def explain(error: OSError) -> str:
     """What went wrong, in words a person can act on."""
     return _ADVICE.get(error.errno or 0) or (error.strerror or "the file system failed").lower()
 
 
 def os_failure(doing: str, path: bytes, error: OSError) -> TagError:
-    """The error to raise for a failed system call: refused where permission is lacking, else failed.
+    """The error to raise for a failed system call on a file that was there: refused where permission is
+    lacking, else failed.
 
     Parameters
     ----------
     doing : str
-        What was being attempted, as in ``"read"`` or ``"write"``.
+        What was being attempted: ``"write"``, of the file itself, or ``"read its tags"``.
     path : bytes
         The file it was attempted on.
     error : OSError
         What the system said.
     """
     kind = RefusedError if error.errno in _REFUSALS else TagError
-    return kind(f"{display(path)}: cannot {doing} it: {explain(error)}")
+    what = doing if " " in doing else f"{doing} it"
+    why = "the file is not there any more" if error.errno == errno.ENOENT else explain(error)
+    return kind(f"{display(path)}: cannot {what}: {why}")
 
 
 def open_regular(path: bytes) -> BinaryIO:

@@ -1,11 +1,11 @@
-"""Which known tracks are gone from the folders of a run: marked as missing, unless a disk is not there."""
+"""What is not there: tracks gone from the folders of a run, and paths that no question can be about."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Container, Sequence
 
-from tagger.store import Store
+from tagger.store import Store, TrackFilter
 from tagger.tracks import display
 
 FEW_TRACKS = 10
@@ -58,3 +58,16 @@ def mark_gone(
         else:
             walked.append(root)
     return store.mark_missing(walked, seen, unreadable=unreadable)
+
+
+def nowhere(store: Store, path: bytes) -> str:
+    """The sentence on a path that is not there, and where no track was ever known; else empty.
+
+    Raises
+    ------
+    StoreError
+        The database cannot be read.
+    """
+    if os.path.lexists(path) or store.track_ids(TrackFilter(folder=path), limit=1):
+        return ""
+    return f"{display(path)}: there is no such file or folder, and no track is known there."

@@ -90,16 +90,20 @@ def read_lines(path: bytes) -> list[Line]:
     return lines
 
 
-def match(store: Store, lines: Sequence[Line], config: Config, *, folder: bytes) -> list[Line]:
+def match(
+    store: Store, lines: Sequence[Line], config: Config, *, folder: bytes, write: bool = False
+) -> list[Line]:
     """Find the tracks that lines are about, and leave out what cannot or need not be taken.
 
     Parameters
     ----------
     folder : bytes
         What relative paths are relative to: where the file lies.
+    write : bool
+        The genres are for the files, too: what was said before may not be in them yet.
     """
     found = _Finder(store, folder)
-    said = store.said()
+    said = {} if write else store.said()
     matched = [_matched(line, found, said, config) for line in lines]
     counts: dict[int, int] = {}
     for at in range(len(matched) - 1, -1, -1):  # of two lines about one track the later counts
@@ -153,5 +157,6 @@ def _matched(line: Line, finder: _Finder, said: dict[int, list[str]], config: Co
     return replace(line, track=rows[0], genres=genres)
 
 
-def _keys(genres: Iterable[str]) -> set[str]:
-    return {genre_key(genre) for genre in genres}
+def _keys(genres: Iterable[str]) -> list[str]:
+    """In their order, which counts: the first is the one players show."""
+    return list(dict.fromkeys(map(genre_key, genres)))

@@ -22,7 +22,7 @@ from tagger.replace import FileStat
 from tagger.store import Store
 from tagger.store.rows import EditRow, RunState
 from tagger.tags import read_tags
-from tagger.tracks import Outcome, Status, TagEdit
+from tagger.tracks import GenreState, Outcome, Status, TagEdit
 from tagger.writing import Subject, apply_edit, settle_unfinished, without_path
 
 
@@ -137,6 +137,15 @@ def _finish(store: Store, summary: RunSummary, state: RunState) -> None:
     store.finish_run(summary.run_id, state=state, exit_code=code, counts=counts)
 
 
+def _who_wrote(store: Store, row: EditRow, state: GenreState) -> str:
+    """Of a genre that is not what an edit left: whose it is, as far as the journal knows."""
+    later = [] if row.track_id is None else store.edits_of_track(row.track_id)
+    for edit in later:
+        if edit.id > row.id and edit.state == "done" and edit.edit.after == state:
+            return f"which run {edit.run_id} wrote; undo that one first"
+    return "which somebody wrote since"
+
+
 def _undo(store: Store, undo_id: int, row: EditRow, *, dry_run: bool, preserve_mtime: bool) -> Outcome:
     path = row.now_at
     try:
@@ -146,8 +155,7 @@ def _undo(store: Store, undo_id: int, row: EditRow, *, dry_run: bool, preserve_m
     except OSError as error:
         return Outcome(path, Status.FAILED, f"cannot be read: {error.strerror}")
     if tags.state != row.edit.after:
-        has = ", ".join(tags.genres) or "no genre"
-        reason = f"has {has}, which somebody wrote since"
+        reason = f"has {', '.join(tags.genres) or 'no genre'}, {_who_wrote(store, row, tags.state)}"
         return Outcome(path, Status.KEPT, reason, before=tags.genres, after=tags.genres)
     former = row.edit.before.names
     done = Outcome(path, Status.TAGGED, "put back", before=tags.genres, after=former)

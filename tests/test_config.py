@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tagger.cli import cli
 from tagger.config import Config, default_config_path, load, load_config, problems, template
 from tagger.config.settings import SETTINGS, parse_duration
 from tagger.errors import ConfigError
@@ -251,8 +257,10 @@ def test_the_file_in_the_default_place_is_read() -> None:
         ("model = ''", "model is '', but must be the name of a model or the path"),
         ("model = 'models/x'", "model is 'models/x', but must be a full path"),
         ("paths = '/music'", "paths is '/music', but must be a list of paths of folders"),
-        ("paths = ['music']", "paths is 'music', but must be a full path"),
-        ("paths = [3]", "paths is 3, but must be a list of paths of folders"),
+        ("paths = ['music']", "paths has an item that is 'music', but must be a full path"),
+        ("paths = [3]", "paths has an item that is 3, but must be a list of paths of folders"),
+        ("paths = ['/a', ['b']]", r"paths has an item that is \['b'\], but must be a list of paths"),
+        ("whitelist = ['Rock', '']", "whitelist has an item that is '', but must be a list of genre names"),
         ("ignore = '*.wav'", r"ignore is '\*\.wav', but must be a list of gitignore patterns"),
         ("whitelist = ['Rock/Pop']", "whitelist has the name 'Rock/Pop', which contains '/'"),
         ("genres = ['Rap']", "genres is .*, but must be a table of names"),
@@ -441,3 +449,53 @@ def test_the_commands(here: Here, tmp_path: Path) -> None:
     wrong = here("config", "check")
     assert wrong.code == 2 and "did you mean 'mode'?" in wrong.err and "jobs is -1" in wrong.err
     assert here("config", "init", "--force").code == 0 and here("config", "check").code == 0
+
+
+def test_a_full_disk_costs_no_configuration(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    where = tmp_path / "config" / "tagger" / "config.toml"
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        failed = here("config", "init")
+        assert failed.code == 2 and f"{where}: cannot be written: " in failed.err
+        assert not list(where.parent.iterdir())
+        where.write_text("jobs = 3\n")
+        assert here("config", "init", "--force").code == 2
+    assert where.read_text() == "jobs = 3\n" and list(where.parent.iterdir()) == [where]
+    folder = here("config", "init", "--force", "--config", tmp_path)
+    assert folder.code == 2 and "is no file" in folder.err
+
+
+def leaves(command: click.Command, *words: str) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            yield from leaves(below, *words, name)
+    else:
+        yield " ".join(words), command
+
+
+def test_every_command_takes_a_library() -> None:
+    without = [
+        name
+        for name, command in leaves(cli)
+        if not any("--library" in option.opts for option in command.params)
+    ]
+    assert without == ["config init"], "as the README says"
+
+
+def test_a_library_may_be_named_behind_a_command_or_between(here: Here, tmp_path: Path) -> None:
+    settings = tmp_path / "c.toml"
+    settings.write_text(f"[library.jazz]\ndb = '{tmp_path}/jazz/tagger.db'\n")
+    given = ("--config", settings)
+    for words in (("--library", "jazz", "back"), ("back", "--library", "jazz")):
+        assert here("models", *given, *words, env={"TAGGER_DB": ""}).code == 0
+        shutil.rmtree(tmp_path / "jazz")  # it was there, and nowhere else
+    assert not (tmp_path / "data").exists()
+    assert here("models", *given, "back", "--library", "jaz").code == 2
+    assert here("predict", *given, "--library", "jaz", "/x.mp3").code == 2
+    assert here("config", "check", *given, "--library", "jaz").code == 2
+    assert here("config", "check", *given, "--library", "jazz").code == 0

@@ -109,7 +109,7 @@ def test_what_cannot_be_corrected_is_named_and_the_rest_is_done(
         bytes(library) + b"/\xff\n-.flac", library / "mp3.mp3", "Jazz",
     )  # fmt: skip
     assert done.code == 1
-    for name, why in (("music: failed", "is a folder"), ("x: failed", "not there"), ("notes.txt", "not"),
+    for name, why in (("music: failed", "is a folder"), ("x: failed", "no such file"), ("notes.txt", "not"),
                       ("broken.mp3", ":")):  # fmt: skip
         assert any(name in line and why in line for line in done.err.splitlines()), (name, done.err)
     assert r"/\xff\n-.flac: no genre -> Jazz" in done.out and "2 tracks corrected" in done.out
@@ -131,6 +131,10 @@ def test_the_genre_comes_last(library: Path, here: Here) -> None:
     assert done.code == 2 and "comes last" in done.err
     assert here("correct", library / "mp3.mp3").code == 2
     assert here("correct").code == 2
+    for missing in ("03.flac", "music/03.MP3"):
+        slip = here("correct", library / "mp3.mp3", missing)
+        assert slip.code == 2 and f"{missing} is a file's name" in slip.err
+    assert genres(library / "mp3.mp3") == ()
 
 
 def test_not_beside_a_run(library: Path, tmp_path: Path, here: Here) -> None:
@@ -191,3 +195,30 @@ def test_a_label_since_then_survives_the_undo(tmp_path: Path) -> None:
                 store, [Correction(row, ("ok",)), Correction(row, ("a/b",))], config, into_files=True
             )
         assert [label.genre for label in store.labels_of(1)] == ["Soul"], "all or nothing"
+
+
+def test_undo_says_whose_a_genre_is_that_it_leaves(tmp_path: Path) -> None:
+    path = bytes(media.make(tmp_path / "a.flac", "flac", seconds=2))
+    make_database(tmp_path / "t.db", [Made(path)], root=bytes(tmp_path))
+    with closing(sqlite3.connect(tmp_path / "t.db")) as conn, conn:
+        conn.execute("UPDATE tracks SET digest = NULL")
+    from tagger.undo import undo_run
+
+    def undone(run_id: int) -> tuple[Status, str]:
+        told = Told()
+        undo_run(store, run_id, told)
+        (outcome,) = told.outcomes
+        return outcome.status, outcome.reason
+
+    with Store.open(tmp_path / "t.db") as store:
+        row = store.track(1)
+        assert row is not None
+        first, second = (
+            correct_tracks(store, [Correction(row, (genre,))], Config(), into_files=True).run_id
+            for genre in ("Heavy", "Soul")
+        )
+        assert undone(first) == (Status.KEPT, f"has Soul, which run {second} wrote; undo that one first")
+        assert undone(second)[0] is undone(first)[0] is Status.TAGGED and genres(tmp_path / "a.flac") == ()
+        third = correct_tracks(store, [Correction(row, ("Heavy",))], Config(), into_files=True).run_id
+        (tmp_path / "a.flac").unlink()
+        assert undone(third) == (Status.FAILED, "cannot read its tags: the file is not there any more")

@@ -81,7 +81,11 @@ def test_settled_and_gone_and_failed(tmp_path: Path, here: Here) -> None:
     failed = here("explain", "/music/bad/broken.mp3")
     assert failed.code == 0 and "It could not be heard: the file is empty" in failed.out
     nowhere = here("explain", "/music/none.mp3")
-    assert nowhere.code == 3 and "not there" in nowhere.err
+    assert nowhere.code == 3 and nowhere.err == "tagger: /music/none.mp3: there is no such file\n"
+    predicted = here("predict", "--json", "/music/none.mp3")
+    assert predicted.code == 1 and predicted.lines[0] == {
+        "path": "/music/none.mp3", "status": "unreadable", "reason": "/music/none.mp3: there is no such file"
+    }  # fmt: skip
     not_music = tmp_path / "x.mp3"
     not_music.write_text("no music")
     assert here("explain", not_music).code == 3

@@ -166,6 +166,31 @@ def test_import_writes_into_files_where_asked(tmp_path: Path, here: Here) -> Non
         assert store.said() == {}, "the label goes with the genre"
 
 
+def test_what_was_said_before_is_written_where_it_is_asked_for(tmp_path: Path, here: Here) -> None:
+    (tmp_path / "music").mkdir()
+    song = media.make(tmp_path / "music" / "a.flac", "flac", seconds=5)
+    assert here("scan", tmp_path / "music").code == 0
+    out = tmp_path / "list.csv"
+
+    def take(genres: str, *options: str) -> str:
+        out.write_bytes(csv_line(("path", "genre")) + csv_line((os.fsdecode(song), genres)))
+        done = here("import", out, *options)
+        assert done.code == 0, done.err
+        return done.out
+
+    assert "1 track taken" in take("Jazz, Blues")
+    assert "1 passed over: was said before" in take("jazz; Blues, Jazz")
+    assert "1 track would be taken" in take("Jazz, Blues", "--write", "--dry-run")
+    assert "1 track written" in take("Jazz, Blues", "--write")
+    assert read_tags(song).genres == ("Jazz", "Blues")
+    again = take("Jazz, Blues", "--write")
+    assert "1 track already as they should be" in again and "written" not in again
+    # The first genre is the one that players show.
+    assert "1 track taken" in take("Blues, Jazz") and "1 passed over" in take("Blues, Jazz")
+    assert "1 track written" in take("Blues, Jazz", "--write")
+    assert read_tags(song).genres == ("Blues", "Jazz")
+
+
 def _lines(text: bytes) -> list:  # type: ignore[type-arg]
     import tempfile
 
@@ -225,7 +250,8 @@ def test_what_is_no_list_is_a_sentence(
     (tmp_path / "a.csv").write_bytes(content)
     done = here("import", tmp_path / "a.csv")
     assert done.code == 3 and why in done.err
-    assert here("import", tmp_path / "none.csv").code == 3
+    none = here("import", tmp_path / "none.csv")
+    assert none.code == 3 and "none.csv: cannot be read: there is no such file" in none.err
     assert here("import", tmp_path).code == 3
 
 
@@ -311,6 +337,43 @@ def test_json_lines_are_those_of_ls(db: Path, here: Here) -> None:
     assert here("ls", "/music/pop", "/music", "--limit", "3", "--json").lines == json.loads(
         json.dumps(here("ls", "/music/pop", "/music", "--json").lines[:3])
     )
+
+
+def test_a_single_file_may_be_asked_for(db: Path, here: Here) -> None:
+    path = os.fsdecode(rows(db)[0].path)
+    (line,) = here("ls", "--json", path).out.splitlines()
+    assert json.loads(line)["path"] == path
+    assert here("export", "--format", "jsonl", path).out.splitlines() == [line]
+    assert here("write", "-n", path).out.startswith("1 track in ")
+    assert here("ls", os.path.dirname(path), path).code == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ls",),
+        ("export",),
+        ("export", "--per-genre", "-o", "made"),
+        ("write",),
+        ("undo", "--yes", "--in"),
+        ("undo", "-n", "--in"),
+    ],
+    ids=" ".join,
+)
+def test_a_path_of_which_nothing_is_known_is_a_slip(
+    db: Path, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = here(*command, "/nope")
+    assert ran.code == 3 and "/nope: there is no such file or folder" in ran.err
+    assert not (tmp_path / "made").exists()
+    here_but_empty = here(*command, tmp_path)
+    assert here_but_empty.code == 0 and "no such file" not in here_but_empty.err
+
+
+def test_writing_goes_on_where_one_of_the_paths_is_a_slip(db: Path, here: Here) -> None:
+    ran = here("write", "-n", "/nope", rows(db)[0].path)
+    assert ran.code == 1 and "/nope: there is no such" in ran.err and "1 track in " in ran.out
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def test_what_cannot_be_listened_to_ends_with_a_sentence(here: Here, tmp_path: P
     for source, code, said in (
         (radio.address.decode(), 3, "cannot be reached: connection refused"),
         (tmp_path / "list.m3u", 3, "is a playlist"),
-        (tmp_path / "nosuch.mp3", 3, "the file is not there"),
+        (tmp_path / "nosuch.mp3", 3, "nosuch.mp3: cannot read it: there is no such file"),
         (tmp_path, 3, "not a regular file"),
         ("rtsp://127.0.0.1/a", 2, "http:// or https://"),
         ("http://", 3, "no host given"),

@@ -222,8 +222,17 @@ def test_a_file_of_somebody_elses_is_not_overwritten(tmp_path: Path) -> None:
     theirs = tmp_path / "tagger.service"
     theirs.write_text("[Service]\n")
     with pytest.raises(ScheduleError, match="was not made by tagger"):
-        write_own(theirs, b"ours", b"# ours")
-    assert theirs.read_text() == "[Service]\n"
+        write_own({tmp_path / "tagger.timer": b"# ours", theirs: b"# ours"}, b"# ours")
+    assert theirs.read_text() == "[Service]\n" and list(tmp_path.iterdir()) == [theirs]
+
+
+def test_a_file_that_cannot_be_written_leaves_none(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    before = tmp_path / "tagger.timer"
+    before.write_text("# ours, the former")
+    with pytest.raises(ScheduleError, match="file/x cannot be written"):
+        write_own({before: b"# ours", tmp_path / "y": b"", tmp_path / "file" / "x": b""}, b"# ours")
+    assert before.read_text() == "# ours, the former" and not (tmp_path / "y").exists()
 
 
 CRON_WORLD = """
@@ -336,7 +345,45 @@ def test_systemd_from_nothing_to_nothing(programs: Path, tmp_path: Path) -> None
     assert systemd.remove("tagger") == []
 
 
+def test_what_systemd_does_not_take_is_not_planned(programs: Path, here: Here, tmp_path: Path) -> None:
+    program, units = programs / "systemctl", systemd.folder()
+    env = {"PATH": str(programs), "HOME": str(tmp_path)}
+    at = ("schedule", "--kind", "systemd", "--install", "/music", "--at")
+    works = SYSTEMCTL.format(folder=programs)
+    program.write_text("#!/bin/sh\necho Failed to connect to bus >&2; exit 1\n")
+    program.chmod(0o755)
+    ran = here(*at, "03:30", env=env)
+    assert ran.code == 3 and "Failed to connect to bus" in ran.err
+    assert not list(units.iterdir()) and here("schedule", "--show", env=env).out == "Nothing is planned.\n"
+    program.write_text(works)
+    assert here(*at, "03:30", env=env).code == 0
+    before = {path.name: path.read_text() for path in units.iterdir()}
+    program.write_text(
+        works.replace("esac", "*restart*) [ -e $0.second ] || { echo > $0.second; exit 1; };;\nesac")
+    )
+    (programs / "calls").unlink()
+    assert here(*at, "05:00", env=env).code == 3
+    assert {path.name: path.read_text() for path in units.iterdir()} == before
+    assert (programs / "calls").read_text().endswith("daemon-reload\n--user restart tagger.timer\n")
+
+
 # ---- macOS and Windows: their programs are not here, what they are given is
+
+
+def test_what_launchd_does_not_take_is_not_planned(
+    programs: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = {"PATH": str(programs), "HOME": str(programs.parent)}
+    install = ("schedule", "--kind", "launchd", "--install", "/music")
+    ran = here(*install, env=env)
+    assert ran.code == 3 and "The program launchctl is not there" in ran.err
+    assert here("schedule", "--show", env=env).out == "Nothing is planned.\n"
+    monkeypatch.setattr(launchd, "call", lambda *_words, **_how: None)
+    launchd.install(JOB)
+    before = launchd.path_of("tagger").read_bytes()
+    monkeypatch.undo()
+    assert here(*install, "--at", "05:00", env=env).code == 3
+    assert launchd.path_of("tagger").read_bytes() == before
 
 
 def test_the_launch_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -424,6 +471,10 @@ def test_each_library_has_a_job_of_its_own(programs: Path, here: Here, tmp_path:
     (line,) = [line for line in (programs / "table").read_text().splitlines() if not line.startswith("#")]
     assert f"--config {settings}" in line and line.endswith(" --library pop")
     assert here("schedule", "--library", "jaz", env=env).code == 2
+    settings.write_text("[library.jazz]\npaths = ['/jazz']\nwrong = 1\n")
+    assert here("schedule", "--library", "pop", env=env).code == 2, "it is gone from the configuration"
+    assert "Removed" in here("schedule", "--remove", "--library", "pop", env=env).out
+    assert here("schedule", "--show", env=env).out == "Nothing is planned.\n"
 
 
 def test_another_run_is_no_trouble_to_a_quiet_one(here: Here, tmp_path: Path) -> None:
@@ -454,3 +505,22 @@ def test_the_log_keeps_itself_small(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     first = 201 - len(lines)
     assert [line.rpartition(b" ")[2] for line in lines[:-1]] == [b"%d" % n for n in range(first, 200)]
     assert re.fullmatch(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[\d+\] caf\xe9 199", lines[-2])
+
+
+def test_a_log_that_cannot_be_written_any_more_is_said_once(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "a.mp3").write_bytes(b"no music")
+    for quiet in ((), ("--quiet",)):
+        plain = here("run", "--retry", *quiet, tmp_path / "music")
+        done = here("run", "--retry", *quiet, "--log", "/dev/full", tmp_path / "music")
+        assert done.code == plain.code == 1
+        said = "tagger: The log file /dev/full cannot be written any more: No space left on device.\n"
+        assert done.err.count(said) == 1 and "Traceback" not in done.err
+        assert done.err.replace(said, "").splitlines()[0] == plain.err.splitlines()[0]
+    assert here("run", "--log", "/dev/full", tmp_path).code == 0
+
+
+def test_what_excludes_each_other_is_refused(here: Here) -> None:
+    for words in (("--install", "--remove"), ("--show", "--install"), ("--remove", "--show", "--install")):
+        done = here("schedule", "/music", *words)
+        assert done.code == 2 and "exclude each other" in done.err

@@ -95,8 +95,6 @@ def test_neighbours_of_a_track_and_a_playlist_of_them(db: Path, here: Here, tmp_
     assert here("similar", "/music/jazz/005.mp3", "--m3u8", tmp_path / "song.mp3").code == 2
     brisk = here("similar", "/music/jazz/005.mp3", "--tempo", "100-200", "--json").lines
     assert brisk and all(line["tempo_bpm"] >= 100 for line in brisk)
-    nothing = here("similar", "/music/bad/none.mp3")
-    assert nothing.code == 3 and "not there" in nothing.err
 
 
 def test_copies_and_what_another_version_heard_are_left_out(db: Path, here: Here) -> None:
@@ -124,6 +122,15 @@ def test_a_file_nobody_scanned_is_listened_to(tmp_path: Path, here: Here) -> Non
     paths = [Path(line["path"]).name for line in done.lines]
     assert set(paths) <= {"a.flac", "b.flac", "c.flac"} and paths[0] in ("a.flac", "b.flac")
     assert len(here("ls", "--json").lines) == 3, "it was not remembered"
+
+
+def test_what_is_not_there_is_called_so(db: Path, here: Here, tmp_path: Path) -> None:
+    done = here("similar", "/music/none.mp3")
+    assert done.code == 3 and done.err == "tagger: /music/none.mp3: there is no such file\n"
+    for command in (("similar", "/music/jazz/005.mp3", "--m3u8"), ("export", "-o")):
+        done = here(*command, tmp_path / "none" / "x.m3u8")
+        assert done.code == 3 and done.out == ""
+        assert f"{tmp_path}/none/x.m3u8: cannot be written: there is no folder {tmp_path}/none" in done.err
 
 
 def test_review_has_the_order_of_the_page(db: Path, here: Here) -> None:

@@ -723,6 +723,12 @@ def names(store: Store, which: TrackFilter, **how: object) -> list[str]:
         (TrackFilter(max_confidence=0.8, genre="rock"), ["back.mp3", "e.mp3"]),
         (TrackFilter(folder=b"/music/rock"), ["back.mp3", "e.mp3"]),
         (TrackFilter(folder=b"/music/roc"), []),
+        (TrackFilter(folder=b"/music/rock/back.mp3"), ["back.mp3"]),
+        (TrackFilter(folder=b"/music/rock/back.mp"), []),
+        (
+            TrackFilter(folder=b"/"),
+            ["enter.mp3", "back.mp3", "e.mp3", "bad.mp3", "bad2.mp3", os.fsdecode(b"\xff.mp3")],
+        ),
         (TrackFilter(stale_model=MODEL), ["bad.mp3", "bad2.mp3"]),
         (TrackFilter(missing=True), []),
         (TrackFilter(text="thund"), ["back.mp3"]),
@@ -744,6 +750,14 @@ def test_filters(library: Store, which: TrackFilter, expected: list[str]) -> Non
     assert [row.id for row in library.iter_tracks(which)] == sorted(
         row.id for row in library.list_tracks(which)
     )
+
+
+def test_of_what_sorts_between_a_folder_and_its_files_nothing_is_found(store: Store, run_id: int) -> None:
+    for path in (b"/m/Jazz", b"/m/Jazz (live)/1.mp3", b"/m/Jazz-x.mp3", b"/m/Jazz/2.mp3", b"/m/Jazz0/3.mp3"):
+        hear(store, run_id, path)
+    for folder in (b"/m/Jazz", b"/m/Jazz/"):
+        found = [row.path for row in store.list_tracks(TrackFilter(folder=folder))]
+        assert found == [b"/m/Jazz", b"/m/Jazz/2.mp3"]
 
 
 @ONE_STORE

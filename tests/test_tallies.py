@@ -224,6 +224,10 @@ QUESTIONS: dict[str, Callable[[Store], object]] = {
     "ls by genre": lambda store: store.track_ids(
         TrackFilter(missing=False, genre="jazz"), order="confidence", limit=50
     ),
+    "ls of a folder": lambda store: store.track_ids(
+        TrackFilter(missing=False, folder=b"/music/jazz"), limit=50
+    ),
+    "is anything known there": lambda store: store.track_ids(TrackFilter(folder=b"/nope"), limit=1),
     "errors": lambda store: store.errors(),
     "runs": lambda store: store.runs(),
     "review": lambda store: review.worklist(store, limit=20),

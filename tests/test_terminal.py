@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.collections_made import Made, make_database, some_tracks
 from tests.conftest import environment
@@ -66,5 +68,35 @@ def test_tables_fit(home: Path, arguments: tuple[str, ...]) -> None:
     assert len(said.splitlines()) > 1
     lines = _ESCAPE.sub("", said).splitlines()
     assert max(map(len, lines)) <= 80, lines
+    if arguments == ("ls",):  # the last column is cut, and of the others none that is short
+        assert lines[0].split() == ["in", "the", "file", "heard", "conf.", "BPM", "status", "track"]
+        assert next(line for line in lines if "002" in line).split() == (
+            ["-", "country", "0.80", "90", "tagged", "country/002.mp3"]
+        )
     codes = {code for found in _ESCAPE.findall(said) for code in found.split(";")}
     assert codes <= {"", "0", "1"}, "bold at most: no colours where nobody wants them"
+
+
+def test_one_long_name_costs_no_column_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    from tagger.cli.common import print_table
+
+    print_table(["in the file", "conf.", "track"], [("Blues", "0.60", "a.mp3"), ("-", "0.9", "n" * 250)])
+    header, first, second = capsys.readouterr().out.splitlines()
+    assert header.split() == ["in", "the", "file", "conf.", "track"] and first.split()[1:] == [
+        "0.60",
+        "a.mp3",
+    ]
+    assert len(second) == 200 and second.endswith("n\u2026")
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=8), st.integers(1, 300))
+def test_the_last_column_gives_way_first_then_the_widest(natural: list[int], room: int) -> None:
+    from tagger.cli.common import _NARROWEST, _fitting
+
+    widths = _fitting(natural, room)
+    assert all(width <= wanted for width, wanted in zip(widths, natural, strict=True))
+    assert sum(widths) <= room or max(widths) <= _NARROWEST
+    if sum(natural[:-1]) + room // 4 + _NARROWEST <= room:
+        assert widths[:-1] == natural[:-1]
+    cut = [width for width, wanted in zip(widths[:-1], natural[:-1], strict=True) if width < wanted]
+    assert not cut or max(widths[:-1]) <= min(cut) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 import click
 
@@ -27,6 +28,7 @@ from tagger.cli import (
     watching,
 )
 from tagger.errors import ConfigError, LockedError, TaggerError
+from tagger.streams import unwritable
 
 USAGE, NOTHING_DONE, LOCKED = 2, 3, 75
 
@@ -79,13 +81,26 @@ def run_command() -> int:
     """Run the command line that `sys.argv` holds and return the exit code.
 
     0 all done, 1 some tracks failed or a folder could not be read, 2 wrong usage or configuration, 3 nothing
-    could be done, 75 another run holds the lock.
+    could be done or what was done not be said, 75 another run holds the lock.
 
     Raises
     ------
     KeyboardInterrupt
         A signal asked the program to stop (see `tagger.interrupts`).
     """
+    try:
+        code = _run()
+    except OSError as error:
+        if not (why := unwritable(error)):
+            raise
+        code = NOTHING_DONE
+    else:
+        why = unwritable()
+    return _say(f"The output cannot be written: {why}.", code or NOTHING_DONE) if why else code
+
+
+def _run() -> int:
+    """The exit code of the command, whose errors are said."""
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:  # click's word for KeyboardInterrupt, and for a prompt left by Ctrl-D
@@ -109,5 +124,6 @@ def run_command() -> int:
 
 
 def _say(message: str, code: int) -> int:
-    click.echo(f"tagger: {message}", err=True)
+    with suppress(OSError):  # nothing can be said where standard error itself is full
+        click.echo(f"tagger: {message}", err=True)
     return code

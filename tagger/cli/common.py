@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -20,28 +20,60 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FILE = click.Path(path_type=Path)
-BYTES_PATHS = click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path(path_type=bytes))
+EMPTY_NAME = "An empty name is no file or folder."
+
+
+class _Name(click.Path):
+    """The name of a file or folder. An empty one, of a variable nobody has set, is not the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value:
+            self.fail(EMPTY_NAME, param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = _Name(path_type=Path)
+BYTES_FILE = _Name(path_type=bytes)
+BYTES_PATHS = click.argument("paths", nargs=-1, metavar="PATH...", type=BYTES_FILE)
+COUNT = click.IntRange(1, 10**9)
+"""A number that a person may give; the database takes none without end."""
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
 
 _LIBRARY = "tagger.library"
 
+_NARROWEST = 4
+"""What is left of a table's column that must give way, in characters."""
+_GAP = 2
+"""Between two of them, as rich has it."""
+_PIPED_WIDTH = 200
+
 
 def settings_options(command: F) -> F:
-    """`--db` and `--config`, the same everywhere."""
+    """`--db`, `--config` and `--library`, the same everywhere."""
+    return click.option("--db", type=FILE, help="Database instead of the usual one.")(config_options(command))
+
+
+def config_options(command: F) -> F:
+    """`--config` and `--library`, for what has nothing to do with a database."""
     command = click.option("--config", type=FILE, help="Configuration file instead of the usual one.")(
         command
     )
-    # Not a parameter of the commands: `load_settings` asks for it.
-    command = click.option(
+    return library_option(command)
+
+
+def library_option(command: F) -> F:
+    """`--library`. Not a parameter of the commands: `load_settings` asks for it."""
+    return click.option(
         "--library", metavar="NAME", expose_value=False, callback=_choose_library, help="One of the "
         "libraries of the configuration.",
     )(command)  # fmt: skip
-    return click.option("--db", type=FILE, help="Database instead of the usual one.")(command)
 
 
 def _choose_library(context: click.Context, _option: click.Parameter, name: str | None) -> None:
-    context.meta[_LIBRARY] = name or ""
+    if name is not None:  # a command below another may have been given it there
+        if not name:
+            raise click.BadParameter("An empty name is no library.")
+        context.meta[_LIBRARY] = name
 
 
 def library_chosen() -> str:
@@ -111,21 +143,32 @@ def print_table(
     headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()
 ) -> None:
     """A plain table as wide as the terminal; the last column is cut. `right`: the columns to align right."""
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    cells = [[str(cell) for cell in row] for row in rows]
+    console = Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+    natural = [max(map(cell_len, column)) for column in zip(headers, *cells, strict=True)]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, header in enumerate(headers):
-        last = place == len(headers) - 1
-        table.add_column(
-            header, justify="right" if place in right else "left", no_wrap=True, overflow="ellipsis",
-            ratio=1 if last else None, min_width=8 if last else None,
-        )  # fmt: skip
-    for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
-    piped = not sys.stdout.isatty()
-    Console(highlight=False, soft_wrap=False, width=200 if piped else None).print(table)
+    # Each width is given: rich would take the same from all of them, until the short ones are gone.
+    widths = _fitting(natural, console.width - (len(headers) - 1) * _GAP)
+    for place, (header, width) in enumerate(zip(headers, widths, strict=True)):
+        justify: Literal["left", "right"] = "right" if place in right else "left"
+        table.add_column(header, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+    for row in cells:
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
+def _fitting(natural: Sequence[int], room: int) -> list[int]:
+    """Widths of columns: the last one gives way, down to a quarter of the room, then the widest of all."""
+    *others, last = natural
+    widths = [*others, min(last, max(room - sum(others), room // 4, _NARROWEST))]
+    while sum(widths) > room and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    return widths
 
 
 def shown(path: bytes, roots: Sequence[bytes] = ()) -> str:

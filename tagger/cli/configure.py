@@ -11,11 +11,9 @@ from typing import Any
 
 import click
 
-from tagger.cli.common import FILE, library_chosen, load_settings, settings_options
-from tagger.errors import ConfigError
+from tagger.cli.common import FILE, config_options, library_chosen, load_settings, settings_options
+from tagger.errors import ConfigError, ListError
 from tagger.tracks import display
-
-_CONFIG = click.option("--config", type=FILE, help="Configuration file instead of the usual one.")
 
 
 @click.group()
@@ -24,7 +22,7 @@ def config() -> None:
 
 
 @config.command()
-@_CONFIG
+@config_options
 def path(config: Path | None) -> None:
     """Where the configuration file is, or would be."""
     from tagger.config import config_file
@@ -33,27 +31,31 @@ def path(config: Path | None) -> None:
 
 
 @config.command()
-@_CONFIG
+@click.option("--config", type=FILE, help="Configuration file instead of the usual one.")
 @click.option("--force", is_flag=True, help="Overwrite what is there.")
 def init(config: Path | None, force: bool) -> None:
     """Write a configuration file with every setting in it, explained and commented out."""
     from tagger.config import config_file, template
+    from tagger.export import write_file
 
     file = config_file(config, os.environ)[0]
     shown = display(os.fsencode(file))
+    if os.path.lexists(file) and not force:
+        raise ConfigError(f"{shown} is there already; --force overwrites it.")
+    if file.exists() and not file.is_file():  # a folder, a device: nothing may take its place
+        raise ConfigError(f"{shown} is no file; name another one with --config.")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("w" if force else "x", encoding="utf-8") as out:
-            out.write(template())
-    except FileExistsError:
-        raise ConfigError(f"{shown} is there already; --force overwrites it.") from None
+        write_file(os.fsencode(file), [template().encode()])
+    except ListError as error:
+        raise ConfigError(str(error)) from error
     except OSError as error:
         raise ConfigError(f"{shown} cannot be written: {error.strerror}.") from error
     click.echo(f"{shown}: take the # away from what you want to change.")
 
 
 @config.command()
-@_CONFIG
+@config_options
 def check(config: Path | None) -> None:
     """Name everything that is wrong with the file and the environment; exit code 2 if there is anything."""
     from tagger.config import config_file, problems

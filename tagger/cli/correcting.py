@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tagger.cli.common import JSON, load_settings, model_dir, outcome_json, settings_options
+from tagger.cli.common import (
+    BYTES_FILE,
+    EMPTY_NAME,
+    JSON,
+    load_settings,
+    model_dir,
+    outcome_json,
+    settings_options,
+)
 from tagger.cli.imported import show_import
 from tagger.cli.report import tracks
 from tagger.tracks import Outcome, Status, display
@@ -50,6 +58,8 @@ def correct(
     paths, genres = (words, ()) if forget else _split(words)
     if not paths:
         raise click.UsageError('Which file, and which genre? Try `tagger correct song.mp3 "Jazz"`.')
+    if not all(paths):
+        raise click.UsageError(EMPTY_NAME)
     settings = load_settings(config, db=db)
     for genre in genres:
         written_name(genre, settings.genres)  # refused before anything is opened
@@ -84,12 +94,14 @@ def correct(
 def _split(words: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
     """Files and genres."""
     *paths, last = words or (b"",)
-    if paths and os.path.isfile(last):
-        raise click.UsageError(
-            f"The genre comes last, and {display(last)} is a file. Try `tagger correct FILE Jazz`."
-        )
+    from tagger.formats.sniff import by_suffix
     from tagger.labels import split_genres
 
+    # A file that is not there is a slip, and no genre is called like one.
+    if paths and (by_suffix(last) or os.path.isfile(last)):
+        raise click.UsageError(
+            f"The genre comes last, and {display(last)} is a file's name. Try `tagger correct FILE Jazz`."
+        )
     return tuple(paths), split_genres(os.fsdecode(last))
 
 
@@ -137,7 +149,7 @@ def _say(outcome: Outcome, *, as_json: bool) -> None:
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(path_type=bytes), metavar="FILE.csv")
+@click.argument("file", type=BYTES_FILE, metavar="FILE.csv")
 @click.option("-n", "--dry-run", "--pretend", "dry_run", is_flag=True, help="Only say what would be taken.")
 @click.option("--write", is_flag=True, help="Write the genres into the files, too.")
 @JSON
@@ -172,12 +184,12 @@ def import_csv(
             stack.enter_context(run_lock(settings.db))
         store = stack.enter_context(Store.open(settings.db, read_only=dry_run))
         folder = os.path.dirname(os.path.realpath(file))
-        matched = match(store, lines, settings, folder=folder)
+        matched = match(store, lines, settings, folder=folder, write=write)
         taken = [Correction(line.track, line.genres) for line in matched if line.track and not line.left_out]
         if taken and not dry_run:
             run_id = correct_tracks(
                 store, taken, settings, into_files=write, source="import", tell=outcomes.append
             ).run_id
-    show_import(matched, outcomes, as_json=as_json, dry_run=dry_run, run_id=run_id)
+    show_import(matched, outcomes, as_json=as_json, dry_run=dry_run, write=write, run_id=run_id)
     n_failed = sum(line.failed for line in matched) + sum(outcome.status.is_failure for outcome in outcomes)
     sys.exit(1 if n_failed else 0)

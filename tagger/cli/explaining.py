@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagger.cli.common import JSON, load_settings, model_dir, open_for_reading, print_table, settings_options
+from tagger.cli.common import (
+    BYTES_FILE,
+    JSON,
+    load_settings,
+    model_dir,
+    open_for_reading,
+    print_table,
+    settings_options,
+)
 from tagger.cli.report import duration
 from tagger.tracks import display
 
@@ -31,7 +39,7 @@ _SHOWN = 5
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=bytes), metavar="FILE")
+@click.argument("file", type=BYTES_FILE, metavar="FILE")
 @JSON
 @settings_options
 def explain(file: bytes, as_json: bool, db: Path | None, config: Path | None) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from tagger.cli.common import (
+    BYTES_FILE,
+    COUNT,
     JSON,
     load_settings,
     model_dir,
@@ -32,9 +34,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "-n", "--number", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many."
-)
+@click.option("-n", "--number", type=COUNT, default=20, show_default=True, help="At most so many.")
 @click.option(
     "--kind",
     type=click.Choice(["everything", "uncertain", "disagreeing", "failed"]),
@@ -90,13 +90,9 @@ def review(number: int, kind: str, as_json: bool, db: Path | None, config: Path 
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=bytes), metavar="FILE")
-@click.option(
-    "-n", "--number", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many."
-)
-@click.option(
-    "--m3u8", type=click.Path(path_type=bytes), metavar="OUT", help="Write them as a playlist, too."
-)
+@click.argument("file", type=BYTES_FILE, metavar="FILE")
+@click.option("-n", "--number", type=COUNT, default=20, show_default=True, help="At most so many.")
+@click.option("--m3u8", type=BYTES_FILE, metavar="OUT", help="Write them as a playlist, too.")
 @tempo_option
 @JSON
 @settings_options
@@ -200,12 +196,15 @@ def _sound_of(
         It has no sound to compare.
     """
     from tagger.errors import AudioError
+    from tagger.files import no_such_file
 
     row = store.find(path)
     if row is not None and row.model_id is not None:
         analysis = store.analysis(row.id)
         if analysis is not None and len(analysis.embedding):
             return row, row.model_id, analysis.embedding
+    if reason := no_such_file(path):
+        raise AudioError(reason)
     from tagger.classify import listen
     from tagger.model import load_model
     from tagger.tracks import ListenTask

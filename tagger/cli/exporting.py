@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagger.cli.common import load_settings, open_for_reading, settings_options
-from tagger.cli.filtering import filter_options, selected
+from tagger.cli.common import BYTES_FILE, load_settings, open_for_reading, settings_options
+from tagger.cli.filtering import filter_options, known_paths, selected
 from tagger.cli.report import tracks
 from tagger.tracks import display
 
@@ -24,9 +24,7 @@ _FORMATS = {b".csv": "csv", b".jsonl": "jsonl", b".json": "jsonl", b".m3u8": "m3
 
 @click.command()
 @filter_options
-@click.option(
-    "-o", "--output", type=click.Path(path_type=bytes), metavar="FILE", help="Instead of the terminal."
-)
+@click.option("-o", "--output", type=BYTES_FILE, metavar="FILE", help="Instead of the terminal.")
 @click.option(
     "--format",
     "kind",
@@ -57,6 +55,7 @@ def export(
     kind = _kind(output, kind, per_genre=per_genre)
     left_out: list[bytes] = []
     with open_for_reading(load_settings(config, db=db)) as store:
+        known_paths(store, asked["paths"])  # before a folder is made
         if per_genre:
             assert output is not None
             _each_genre(store, output, kind, asked, relative=relative, left_out=left_out)

@@ -1,13 +1,13 @@
-"""Which tracks a command is about: the options that `ls` and `export` share."""
+"""Which tracks a command is about: paths that may be asked for, the options that `ls` and `export` share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tagger.cli.common import BYTES_PATHS, absolute
+from tagger.cli.common import BYTES_PATHS, COUNT, absolute
 from tagger.tracks import Status
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _tempo_range(
 def filter_options(command: F) -> F:
     """PATH…, the conditions, the order and the limit."""
     for option in (
-        click.option("--limit", type=click.IntRange(min=1), help="At most so many."),
+        click.option("--limit", type=COUNT, help="At most so many."),
         click.option(
             "--sort",
             type=click.Choice(
@@ -72,11 +72,33 @@ def filter_options(command: F) -> F:
     return command
 
 
+def known_paths(store: Store, paths: Iterable[bytes]) -> tuple[bytes, ...]:
+    """The paths a person named, in full.
+
+    Raises
+    ------
+    TaggerError
+        One is not there, and no track is known there: a slip, which is not to be answered with nothing.
+    StoreError
+        The database cannot be read.
+    """
+    from tagger.errors import TaggerError
+    from tagger.gone import nowhere
+
+    full = absolute(paths)
+    for path in full:
+        if sentence := nowhere(store, path):
+            raise TaggerError(sentence)
+    return full
+
+
 def selected(store: Store, asked: Mapping[str, Any]) -> Iterator[TrackRow]:
     """The tracks that the values of `filter_options` ask for, each once.
 
     Raises
     ------
+    TaggerError
+        See `known_paths`.
     StoreError
         The database cannot be read.
     """
@@ -84,7 +106,7 @@ def selected(store: Store, asked: Mapping[str, Any]) -> Iterator[TrackRow]:
 
     slowest, fastest = asked["tempo"] or (None, None)
     ids: dict[int, None] = {}
-    for folder in absolute(asked["paths"]) or (None,):
+    for folder in known_paths(store, asked["paths"]) or (None,):
         which = TrackFilter(
             text=asked["text"],
             genre=asked["genre"],

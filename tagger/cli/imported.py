@@ -21,14 +21,17 @@ _MOST_LINES = 20
 
 
 def show_import(
-    lines: Sequence[Line], outcomes: Sequence[Outcome], *, as_json: bool, dry_run: bool, run_id: int
-) -> None:
+    lines: Sequence[Line], outcomes: Sequence[Outcome], *, as_json: bool, dry_run: bool, write: bool,
+    run_id: int,
+) -> None:  # fmt: skip
     """Say what was taken and what was left out, and why.
 
     Parameters
     ----------
     outcomes
         What became of the files of the lines taken.
+    write
+        Whether they were to be written.
     run_id
         Of the run that wrote into files; 0 where none did.
     """
@@ -57,6 +60,8 @@ def show_import(
             click.echo(f"{display(outcome.path)}: not written: {outcome.reason}", err=True)
     verb = "would be taken" if dry_run else "taken"
     click.echo(f"{tracks(len(taken))} {verb}, {len(refused):,} refused, {passed.total():,} passed over.")
+    if write and (n := sum(outcome.status is Status.KEPT for outcome in outcomes)):
+        click.echo(f"{tracks(n)} already as they should be.")
     if n := sum(outcome.status is Status.TAGGED for outcome in outcomes):
         click.echo(f"{tracks(n)} written. To put back what was there: tagger undo {run_id}")
 

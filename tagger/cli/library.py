@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from tagger.cli.common import (
+    COUNT,
     JSON,
     load_settings,
     model_dir,
@@ -140,7 +141,7 @@ def errors(as_json: bool, all_paths: bool, db: Path | None, config: Path | None)
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--limit", type=COUNT, default=20, show_default=True)
 @JSON
 @settings_options
 def runs(limit: int, as_json: bool, db: Path | None, config: Path | None) -> None:

@@ -15,6 +15,7 @@ from tagger.cli.common import (
     BYTES_PATHS,
     JSON,
     absolute,
+    config_options,
     load_settings,
     model_dir,
     print_table,
@@ -39,9 +40,7 @@ SHOWN_GENRES = 3
 @click.option("--model", metavar="NAME", help="A shipped model, or the path of a model's directory.")
 @click.option("--threshold", type=float, metavar="P", help="Least confidence to name a genre, 0-1.")
 @JSON
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="Configuration file instead of the usual one."
-)
+@config_options
 def predict(
     paths: tuple[bytes, ...],
     chunks: bool,
@@ -56,10 +55,11 @@ def predict(
     """
     from tagger.classify import listen
     from tagger.decision import chunk_probabilities
+    from tagger.files import no_such_file
     from tagger.learning.heads import judge, memory_of
     from tagger.learning.shelf import chosen_head, heads_dir
     from tagger.model import load_model
-    from tagger.tracks import ListenTask
+    from tagger.tracks import Heard, ListenTask, Status
 
     if not paths:
         raise click.UsageError("Which file? Try `tagger predict song.mp3`.")
@@ -72,7 +72,10 @@ def predict(
         click.echo(unfit, err=True)
     n_failed = 0
     for path in absolute(paths):
-        heard = listen(ListenTask(path, str(directory), time_limit_s=settings.track_limit))
+        if reason := no_such_file(path):
+            heard = Heard(path, failure=Status.UNREADABLE, reason=reason)
+        else:
+            heard = listen(ListenTask(path, str(directory), time_limit_s=settings.track_limit))
         if heard.analysis is None:
             n_failed += 1
             click.echo(heard.reason, err=True)

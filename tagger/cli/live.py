@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tagger.cli.common import JSON, load_settings, model_dir, settings_options
+from tagger.cli.common import EMPTY_NAME, JSON, load_settings, model_dir, settings_options
 from tagger.errors import AudioError
 from tagger.tracks import display
 
@@ -56,6 +56,8 @@ def listen(
     from tagger.model import load_model
 
     where = os.fsencode(source)
+    if not where:
+        raise click.UsageError(EMPTY_NAME)
     if where == STANDARD_INPUT and sys.stdin.isatty():
         raise click.UsageError("Nothing is piped in. Try `arecord -f cd | tagger listen -`.")
     if "://" in source and not is_address(where):

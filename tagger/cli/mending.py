@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tagger.cli.common import JSON, absolute, load_settings, settings_options
+from tagger.cli.common import BYTES_FILE, COUNT, JSON, load_settings, settings_options
+from tagger.cli.filtering import known_paths
 from tagger.cli.report import RunReport, tracks
 from tagger.cli.runs import output_options
 from tagger.errors import StoreError
@@ -59,12 +60,12 @@ def _ask(question: str, *, yes: bool) -> None:
 
 
 @click.command()
-@click.argument("run_id", metavar="[RUN]", type=int, required=False)
+@click.argument("run_id", metavar="[RUN]", type=COUNT, required=False)
 @click.option(
     "--in",
     "folders",
     multiple=True,
-    type=click.Path(path_type=bytes),
+    type=BYTES_FILE,
     metavar="PATH",
     help="Only files below this folder, of all runs or of RUN.",
 )
@@ -96,7 +97,7 @@ def undo(
                 raise StoreError(
                     "No run has written a genre that is still in force: there is nothing to undo."
                 )
-        edits = edits_to_undo(store, run_id=run_id, folders=absolute(folders), genre=genre)
+        edits = edits_to_undo(store, run_id=run_id, folders=known_paths(store, folders), genre=genre)
         _ask(f"Put back {len(edits):,} genres?", yes=yes or dry_run)
         report = RunReport(
             roots=(), as_json=as_json, quiet=quiet, verbose=verbose, dry_run=dry_run, jobs=1, deed="put back"

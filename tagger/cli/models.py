@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tagger.cli.common import JSON, load_settings, model_dir, print_table, settings_options
+from tagger.cli.common import (
+    JSON,
+    library_option,
+    load_settings,
+    model_dir,
+    print_table,
+    settings_options,
+)
 
 
 @click.group(invoke_without_command=True)
@@ -24,10 +32,10 @@ def models(context: click.Context, as_json: bool, db: Path | None, config: Path 
     tagger models back            take up the choice before
     tagger models remove mine@1   delete one
     """
-    settings = load_settings(config, db=db)
-    context.obj = settings
+    context.obj = partial(load_settings, config, db=db)  # not now: a command below may name the library
     if context.invoked_subcommand is not None:
         return
+    settings = load_settings(config, db=db)
     from tagger.bundle import shipped_models
     from tagger.card import read_card
     from tagger.errors import ModelError
@@ -78,6 +86,7 @@ def models(context: click.Context, as_json: bool, db: Path | None, config: Path 
 
 @models.command()
 @click.argument("head", metavar="NAME[@VERSION]")
+@library_option
 @click.pass_context
 def use(context: click.Context, head: str) -> None:
     """Decide with this head, or listen with this network of yours, from now on; `base` for neither."""
@@ -96,38 +105,42 @@ def use(context: click.Context, head: str) -> None:
     )
     from tagger.model import load_model
 
-    shelf = heads_dir(context.obj.db)
-    own = own_models(models_dir(context.obj.db))
-    before = _ear(context.obj.db)
-    wanted = BASE if head == BASE else find(context.obj.db, head)
+    db = context.obj().db
+    shelf = heads_dir(db)
+    own = own_models(models_dir(db))
+    before = _ear(db)
+    wanted = BASE if head == BASE else find(db, head)
     if wanted in own:
         load_model(own[wanted])
     elif wanted != BASE:
         read_head(head_folder(shelf, wanted))
-    with run_lock(context.obj.db):
+    with run_lock(db):
         try:
             history = choices(shelf)
         except ModelError:  # damaged: this choice is the first
             history = []
         choose_head(shelf, [*history, wanted])
-    _say_used(context.obj.db, before)
+    _say_used(db, before)
 
 
 @models.command()
+@library_option
 @click.pass_context
 def back(context: click.Context) -> None:
     """Take up the choice before."""
     from tagger.job import run_lock
     from tagger.learning.shelf import choices, choose_head, heads_dir
 
-    shelf, before = heads_dir(context.obj.db), _ear(context.obj.db)
-    with run_lock(context.obj.db):
+    db = context.obj().db
+    shelf, before = heads_dir(db), _ear(db)
+    with run_lock(db):
         choose_head(shelf, choices(shelf)[:-1])
-    _say_used(context.obj.db, before)
+    _say_used(db, before)
 
 
 @models.command()
 @click.argument("head", metavar="NAME@VERSION")
+@library_option
 @click.pass_context
 def remove(context: click.Context, head: str) -> None:
     """Delete a version of a head or network of yours. If it is in use, the choice before is taken up."""
@@ -136,10 +149,11 @@ def remove(context: click.Context, head: str) -> None:
 
     if "@" not in head:
         raise click.UsageError(f"Which version? `tagger models` lists them; write {head}@1, say.")
-    wanted, before = find(context.obj.db, head), _ear(context.obj.db)
-    with run_lock(context.obj.db):
-        remove_taught(context.obj.db, wanted)
-    _say_used(context.obj.db, before)
+    db = context.obj().db
+    wanted, before = find(db, head), _ear(db)
+    with run_lock(db):
+        remove_taught(db, wanted)
+    _say_used(db, before)
 
 
 def _ear(database: Path) -> Path | None:

@@ -30,15 +30,13 @@ T = TypeVar("T")
     type=click.Choice(["systemd", "cron", "launchd", "windows"]),
     help="What starts it (default: the first of these that is here).",
 )
-@click.option(
-    "--install", "action", flag_value="install", help="Put it in force, in the place of the former."
-)
-@click.option("--remove", "action", flag_value="remove", help="Take away what --install made.")
-@click.option("--show", "action", flag_value="show", help="What is planned, and when it runs next.")
+@click.option("--install", is_flag=True, help="Put it in force, in the place of the former.")
+@click.option("--remove", is_flag=True, help="Take away what --install made.")
+@click.option("--show", is_flag=True, help="What is planned, and when it runs next.")
 @settings_options
 def schedule(
-    paths: tuple[bytes, ...], at: str, every: str, kind: str | None, action: str | None, db: Path | None,
-    config: Path | None,
+    paths: tuple[bytes, ...], at: str, every: str, kind: str | None, install: bool, remove: bool, show: bool,
+    db: Path | None, config: Path | None,
 ) -> None:  # fmt: skip
     """Let `tagger run` happen by itself: with systemd, cron, launchd, or Windows' Task Scheduler.
 
@@ -51,18 +49,20 @@ def schedule(
     from tagger.schedule import KINDS, When, find_kind, usual_kind
     from tagger.schedule.job import job_name, parse_at, parse_every
 
-    if action == "show":
+    if install + remove + show > 1:
+        raise click.UsageError("Which one? --install, --remove and --show exclude each other.")
+    if show:
         _show()
         return
-    settings = load_settings(config, db=db)
     library = library_chosen() or os.environ.get("TAGGER_LIBRARY", "")
-    if action == "remove":
+    if remove:  # whatever the configuration says by now
         notes = [note for how in ([kind] if kind else KINDS) for note in KINDS[how].remove(job_name(library))]
         click.echo("\n".join(notes) or "Nothing was planned.")
         return
+    settings = load_settings(config, db=db)
     when = When(_parsed(parse_at, at, "--at"), _parsed(parse_every, every, "--every"))
     job = _job(settings, absolute(paths), when, db, config, library)
-    if action is None:
+    if not install:
         kind = kind or next((how for how, found in KINDS.items() if found.available()), usual_kind())
         click.echo(KINDS[kind].text(job), nl=False)
         click.echo(f"# For {kind}; nothing was changed: --install puts it in force.", err=True)

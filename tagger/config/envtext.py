@@ -27,7 +27,7 @@ def is_path(text: str) -> bool:
 
 def from_here(text: str) -> str:
     """A path as typed in a shell: relative to the current directory."""
-    return text if text.startswith("~") else str(Path(text).absolute())
+    return text if not text or text.startswith("~") else str(Path(text).absolute())
 
 
 def items(separator: str) -> Callable[[str], list[str]]:

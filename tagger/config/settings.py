@@ -47,8 +47,11 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _wrong(value: object, allowed: str) -> ValueError:
-    return ValueError(f"is {_shown(value)}, but must be {allowed}")
+def _wrong(value: object, allowed: str, said: str = "is") -> ValueError:
+    return ValueError(f"{said} {_shown(value)}, but must be {allowed}")
+
+
+_ITEM = "has an item that is"
 
 
 # ---- checks
@@ -108,26 +111,26 @@ def _extra_tags(value: object) -> tuple[ExtraTag, ...]:
     return tuple(tag for tag in ExtraTag if tag in names)
 
 
-def _text(value: object, allowed: str) -> str:
+def _text(value: object, allowed: str, said: str = "is") -> str:
     if not isinstance(value, str) or not value.strip() or "\0" in value:
-        raise _wrong(value, allowed)
+        raise _wrong(value, allowed, said)
     return value
 
 
 def _texts(value: object, allowed: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
         raise _wrong(value, allowed)
-    return tuple(_text(item, allowed) for item in value)
+    return tuple(_text(item, allowed, _ITEM) for item in value)
 
 
-def _full_path(text: str) -> Path:
+def _full_path(text: str, said: str = "is") -> Path:
     """`text` with ``~`` put in. Relative paths are refused: cron starts elsewhere than a terminal."""
     try:
         path = Path(text).expanduser()
     except RuntimeError:
-        raise ValueError(f"is {_shown(text)}, but there is no such home directory") from None
+        raise ValueError(f"{said} {_shown(text)}, but there is no such home directory") from None
     if not path.is_absolute():
-        raise _wrong(text, "a full path, or begin with ~")
+        raise _wrong(text, "a full path, or begin with ~", said)
     return path
 
 
@@ -138,7 +141,7 @@ def _file(value: object) -> Path:
 def _folders(value: object) -> tuple[bytes, ...]:
     if isinstance(value, tuple) and all(isinstance(item, bytes) for item in value):
         return value  # from the command line, where a shell has already made them what they are
-    return tuple(os.fsencode(_full_path(text)) for text in _texts(value, "a list of paths of folders"))
+    return tuple(os.fsencode(_full_path(text, _ITEM)) for text in _texts(value, "a list of paths of folders"))
 
 
 def _model(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from datetime import datetime
@@ -48,8 +49,8 @@ def _fields(when: When) -> str:
 
 def _marks(name: str) -> tuple[bytes, bytes]:
     return (
-        b"# >>> " + _MARK + b": " + name.encode() + b" >>>",
-        b"# <<< " + _MARK + b": " + name.encode() + b" <<<",
+        b"# >>> " + _MARK + b": " + os.fsencode(name) + b" >>>",
+        b"# <<< " + _MARK + b": " + os.fsencode(name) + b" <<<",
     )
 
 

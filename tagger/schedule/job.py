@@ -7,7 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -178,28 +179,43 @@ def said(done: subprocess.CompletedProcess[bytes]) -> str:
     return text or f"exit code {done.returncode}."
 
 
-def write_own(path: Path, content: bytes, mark: bytes) -> bool:
-    """Write a file that is ours, unless it is already as it should be; False then.
+def write_own(files: Mapping[Path, bytes], mark: bytes) -> dict[Path, bytes | None]:
+    """Write files that are ours, all or none; what was in their places, for `put_back`.
 
     Raises
     ------
     ScheduleError
-        A file without our mark is in its place, or it cannot be written.
+        A file without our mark is in a place, or one cannot be written.
     """
+    former: dict[Path, bytes | None] = {}
     try:
-        if path.is_file():
-            old = path.read_bytes()
-            if old == content:
-                return False
-            if mark not in old:
+        for path, content in files.items():
+            old = path.read_bytes() if path.is_file() else None
+            if old is not None and mark not in old:
                 raise ScheduleError(
                     f"{path} was not made by tagger, so it is left alone; move it away first."
                 )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+            former[path] = old
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if old != content:
+                path.write_bytes(content)
     except OSError as error:
+        put_back(former)
         raise ScheduleError(f"{path} cannot be written: {error.strerror}.") from error
-    return True
+    except ScheduleError:
+        put_back(former)
+        raise
+    return former
+
+
+def put_back(former: Mapping[Path, bytes | None]) -> None:
+    """Have files as they were before `write_own`: what failed must not look as if it were planned."""
+    for path, content in former.items():
+        with suppress(OSError):
+            if content is None:
+                path.unlink(missing_ok=True)
+            elif path.read_bytes() != content:
+                path.write_bytes(content)
 
 
 def own_files(folder: Path, pattern: str, mark: bytes) -> Iterator[tuple[Path, bytes]]:

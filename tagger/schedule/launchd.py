@@ -6,12 +6,13 @@ import os
 import plistlib
 import shutil
 import sys
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from tagger.errors import ScheduleError
-from tagger.schedule.job import Job, Planned, When, call, own_files, write_own
+from tagger.schedule.job import Job, Planned, When, call, own_files, put_back, write_own
 
 _MARK = b"<key>MadeBy</key>\n\t<string>tagger schedule</string>"
 
@@ -69,9 +70,17 @@ def _domain() -> str:
 def install(job: Job) -> list[str]:
     """Write the agent and load it."""
     path = path_of(job.name)
-    write_own(path, text(job).encode("utf-8"), _MARK)
-    call(["launchctl", "bootout", f"{_domain()}/{job.name}"], check=False)
-    call(["launchctl", "bootstrap", _domain(), str(path)])
+    load = ["launchctl", "bootstrap", _domain(), str(path)]
+    former = write_own({path: text(job).encode("utf-8")}, _MARK)
+    try:
+        call(["launchctl", "bootout", f"{_domain()}/{job.name}"], check=False)
+        call(load)
+    except ScheduleError:
+        put_back(former)
+        if former[path] is not None:
+            with suppress(ScheduleError):
+                call(load, check=False)
+        raise
     return [
         f"{path} is in force.",
         "What is missed asleep is run at waking up; what is missed switched off is not.",
@@ -80,12 +89,13 @@ def install(job: Job) -> list[str]:
 
 def remove(job_name: str) -> list[str]:
     """Unload the agent and remove its file."""
-    for path, _ in own_files(folder(), f"{job_name}.plist", _MARK):
-        if shutil.which("launchctl"):
-            call(["launchctl", "bootout", f"{_domain()}/{job_name}"], check=False)
-        path.unlink(missing_ok=True)
-        return [f"Removed: {path.name}."]
-    return []
+    path = path_of(job_name)
+    if path not in [ours for ours, _ in own_files(folder(), "tagger*.plist", _MARK)]:
+        return []
+    if shutil.which("launchctl"):
+        call(["launchctl", "bootout", f"{_domain()}/{job_name}"], check=False)
+    path.unlink(missing_ok=True)
+    return [f"Removed: {path.name}."]
 
 
 def planned(now: datetime) -> list[Planned]:

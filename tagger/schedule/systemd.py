@@ -5,11 +5,13 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from tagger.errors import ScheduleError
-from tagger.schedule.job import QUIET_CODES, Job, Planned, When, call, own_files, write_own
+from tagger.schedule.job import QUIET_CODES, Job, Planned, When, call, own_files, put_back, write_own
 from tagger.schedule.quoting import systemd_command
 
 _MARK = b"# Made by `tagger schedule`."
@@ -86,14 +88,32 @@ def available() -> bool:
 def install(job: Job) -> list[str]:
     """Write the units and start the timer."""
     timer = f"{job.name}.timer"
-    written = [write_own(folder() / name, content.encode(), _MARK) for name, content in units(job).items()]
-    call(["systemctl", "--user", "daemon-reload"])
-    call(["systemctl", "--user", "enable", timer])
-    call(["systemctl", "--user", "restart", timer])
-    notes = [f"{folder() / timer} is in force{'' if any(written) else ', as it was'}."]
+    files = {folder() / name: content.encode() for name, content in units(job).items()}
+    former = write_own(files, _MARK)
+    try:
+        call(["systemctl", "--user", "daemon-reload"])
+        call(["systemctl", "--user", "enable", timer])
+        call(["systemctl", "--user", "restart", timer])
+    except ScheduleError:
+        _take_back(timer, former)
+        raise
+    notes = [f"{folder() / timer} is in force{', as it was' if former == files else ''}."]
     if not _lingers():
         notes.append("It runs only while you are logged in; `loginctl enable-linger` lets it run always.")
     return [*notes, f"What a run says: journalctl --user -u {job.name}"]
+
+
+def _take_back(timer: str, former: Mapping[Path, bytes | None]) -> None:
+    """Have the units as they were, and what runs by them, as far as systemd still answers."""
+    is_new = former[folder() / timer] is None
+    with suppress(ScheduleError):
+        if is_new:  # while the unit is there, or its link would stay
+            call(["systemctl", "--user", "disable", "--now", timer], check=False)
+    put_back(former)
+    with suppress(ScheduleError):
+        call(["systemctl", "--user", "daemon-reload"], check=False)
+        if not is_new:
+            call(["systemctl", "--user", "restart", timer], check=False)
 
 
 def remove(job_name: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from tagger.places import below
+from tagger.places import SEP, below
 from tagger.store.columns import plain
 from tagger.tracks import Status
 
@@ -33,7 +33,7 @@ class TrackFilter:
     """Beats a minute; where the tempo is not known, neither this nor the next holds."""
     max_tempo: float | None = None
     folder: bytes | None = None
-    """Tracks anywhere below it."""
+    """Tracks anywhere below it; of a file, that track."""
     missing: bool | None = None
     """True: gone from the disk; False: not gone."""
     stale_model: str | None = None
@@ -63,7 +63,10 @@ class TrackFilter:
         if self.max_tempo is not None:
             add("tempo_bpm <= ?", self.max_tempo)
         if self.folder is not None:
-            add("path >= ? AND path < ?", *below(self.folder))
+            # One stretch of the index of paths, from the file itself to the last below the folder: what else
+            # lies in it ("Jazz (live)" is between "Jazz" and "Jazz/") is left out on the way.
+            itself, (first, end) = self.folder.rstrip(SEP), below(self.folder)
+            add("path >= ? AND path < ? AND (path = ? OR path >= ?)", itself, end, itself, first)
         if self.missing is not None:
             add(f"missing_since_ns IS {'NOT ' if self.missing else ''}NULL")
         if self.stale_model is not None:
