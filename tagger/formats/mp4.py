@@ -162,7 +162,9 @@ def without_end_of_udta(file: BinaryIO, where: Layout) -> bytes | None:
 
     mutagen takes them for a box that is cut off.
     """
-    moov = _moov(file, where)
+    moov = next((item for item in boxes(file, *where.body) if item.kind == b"moov"), None)
+    if moov is None:
+        return None
     stray = []
     for udta in find_boxes(file, moov, b"udta"):
         end = _end_of_children(file, [moov, udta])
