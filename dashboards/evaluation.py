@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,9 @@ from tagger.card import ModelCard
 
 DETAILS_FILE = "metrics.json"
 _MAX_BYTES = 16 * 2**20
+
+NOTHING_SAID: Mapping[str, Any] = MappingProxyType({})
+"""Of a model's training."""
 
 _PARTS = {"held_out": "held out", "elsewhere": "other collections"}
 
@@ -30,11 +34,18 @@ class Measured:
     name: str
     """Of the collection."""
     figures: Mapping[str, Any]
+    times: int = 1
+    """How many networks heard each of its tracks; the figures count every time."""
+
+    @property
+    def n_tracks(self) -> int:
+        """How many tracks it has."""
+        return int(self.figures["n_tracks"]) // self.times
 
     @property
     def title(self) -> str:
         """For a list to choose from."""
-        return f"{self.part}: {self.name} ({self.figures['n_tracks']} tracks)"
+        return f"{self.part}: {self.name} ({self.n_tracks} tracks{_by_each(self.times)})"
 
 
 def read_details(directory: Path, card: ModelCard) -> Mapping[str, Any]:
@@ -50,12 +61,31 @@ def read_details(directory: Path, card: ModelCard) -> Mapping[str, Any]:
     return card.metrics
 
 
-def measured(details: Mapping[str, Any]) -> list[Measured]:
-    """The sets of tracks a model was measured on."""
-    return list(_measured(details))
+def _times(name: str, n_tracks: Any, training: Mapping[str, Any]) -> int:
+    """How often each track of a set is counted: once where networks were cross-validated over its collection,
+    each hearing its own part; else by every network.
+
+    Parameters
+    ----------
+    training : mapping
+        What the model's card says of it.
+    """
+    n, within = training.get("figures_are_of_n_networks", 1), training.get("sources", ())
+    if not isinstance(n, int) or n < 2 or name in within:
+        return 1
+    return n if isinstance(n_tracks, int) and n_tracks % n == 0 else 1
 
 
-def _measured(details: Mapping[str, Any]) -> Iterator[Measured]:
+def _by_each(times: int) -> str:
+    return "" if times == 1 else f", each heard by {times} networks"
+
+
+def measured(details: Mapping[str, Any], training: Mapping[str, Any] = NOTHING_SAID) -> list[Measured]:
+    """The sets of tracks a model was measured on. `training` as its card has it."""
+    return list(_measured(details, training))
+
+
+def _measured(details: Mapping[str, Any], training: Mapping[str, Any]) -> Iterator[Measured]:
     for key, part in _PARTS.items():
         sets = details.get(key)
         if not isinstance(sets, dict):
@@ -66,7 +96,8 @@ def _measured(details: Mapping[str, Any]) -> Iterator[Measured]:
                 and isinstance(figures.get("n_tracks"), int)
                 and figures.get("accuracy") is not None
             ):
-                yield Measured(part, str(name), figures)
+                times = 1 if key == "held_out" else _times(name, figures["n_tracks"], training)
+                yield Measured(part, str(name), figures, times)
 
 
 def accuracies(sets: list[Measured]) -> pd.DataFrame:
@@ -74,11 +105,16 @@ def accuracies(sets: list[Measured]) -> pd.DataFrame:
     rows = []
     for one in sets:
         low, high = one.figures.get("accuracy_95", (None, None))
+        if one.times > 1 and low is not None:
+            # It took what several networks say of one track for so many tracks. At the worst they always
+            # agree, and it is as wide as so few tracks make it.
+            right, wider = one.figures["accuracy"], one.times**0.5
+            low, high = max(right - wider * (right - low), 0.0), min(right + wider * (high - right), 1.0)
         rows.append(
             {
-                "set": f"{one.name} ({one.figures['n_tracks']})",
+                "set": f"{one.name} ({one.n_tracks})",
                 "part": one.part,
-                "n_tracks": one.figures["n_tracks"],
+                "n_tracks": one.n_tracks,
                 "accuracy": one.figures["accuracy"],
                 "low": low,
                 "high": high,
@@ -126,15 +162,18 @@ def risk_coverage(figures: Mapping[str, Any]) -> pd.DataFrame | None:
     return _listed(figures.get("risk_coverage"), ["threshold", "coverage", "precision"])
 
 
-def strangers(details: Mapping[str, Any]) -> pd.DataFrame | None:
+def strangers(details: Mapping[str, Any], training: Mapping[str, Any] = NOTHING_SAID) -> pd.DataFrame | None:
     """Music of none of the genres and how much of it was named all the same: music, n_tracks, share_named.
 
-    Genres of its own, too, as far as networks were trained without each of them.
+    Genres of its own, too, as far as networks were trained without each of them. `training` as the model's
+    card has it.
     """
     rows = []
     table = details.get("none_of_these")
-    if isinstance(table, dict):
-        rows += [{"music": name, **row} for name, row in table.items()]
+    for name, row in table.items() if isinstance(table, dict) else ():
+        n = row.get("n_tracks")
+        times = _times(name, n, training)
+        rows.append({**row, "music": f"{name}{_by_each(times)}", "n_tracks": n // times if times > 1 else n})
     left_out = details.get("left_out")
     genres = left_out.get("genres") if isinstance(left_out, dict) else None
     if isinstance(genres, dict):

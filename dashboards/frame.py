@@ -84,11 +84,15 @@ def threshold_in_force(config: Config, card: ModelCard | None) -> float | None:
     """The threshold for what a model heard: the user's own, else that of the head in use, or its own."""
     if config.threshold is not None or card is None:
         return config.threshold
+    return limits(config, card, head_in_use(config, card)).threshold
+
+
+def head_in_use(config: Config, card: ModelCard) -> Head | None:
+    """What decides in a model's place; None where the model does."""
     try:
-        head, _ = chosen_head(heads_dir(config.db), card)
+        return chosen_head(heads_dir(config.db), card)[0]
     except ModelError:  # the Upload page and `tagger doctor` say so
-        head = None
-    return limits(config, card, head).threshold
+        return None
 
 
 @contextmanager

@@ -20,30 +20,52 @@ from tagger.tracks import FAILURES, Status
 PER_PAGE = 50
 STATUSES = ("", *(status.value for status in Status), filters.GONE)
 _EITHER = "with or without"
+_IN_ADDRESS = ("q", "genre", "status", "sure", "artist", "folder", "years", "tag", "differ", "sort", "p")
+_KEPT = "filters in the address"
+"""In the session: what the address and its widgets said when the page was last drawn."""
 _TAGS = {_EITHER: None, "with a genre": True, "without a genre": False}
 
 
 def page() -> None:
     """Show the page."""
     with frame.desk() as desk:
-        which = _sidebar(desk)
-        text = st.text_input(
-            "Search",
-            key="q",
-            type="search",
-            placeholder="Search titles, artists, albums and paths",
-            label_visibility="collapsed",
-            bind="query-params",
-        )
-        which = replace(which, text=text or "")
-        counted = _overview(desk.store, desk.state, which)
-        n = int(counted["n"].sum())
-        _figures(counted)
-        if not n:
-            st.info("No track fits. Take a filter away.", icon=":material/filter_alt_off:")
-            return
-        _charts(counted)
-        _table(desk, which, n)
+        _come_back()
+        _collection(desk)
+        asked = {name: st.query_params.get_all(name) for name in _IN_ADDRESS if name in st.query_params}
+        st.session_state[_KEPT] = asked, {name: st.session_state.get(name) for name in asked}
+
+
+def _come_back() -> None:
+    """Show the filters again to who comes back with the browser's Back.
+
+    Between this page and the next Streamlit puts an address without them into the history, and they are lost
+    where Back leads to that. Who takes a filter away has changed its widget as well.
+    """
+    asked, drawn = st.session_state.get(_KEPT, ({}, {}))
+    untouched = all(st.session_state.get(name) == value for name, value in drawn.items())
+    if asked and untouched and not any(name in st.query_params for name in _IN_ADDRESS):
+        st.switch_page(as_page(), query_params=asked)
+
+
+def _collection(desk: frame.Desk) -> None:
+    which = _sidebar(desk)
+    text = st.text_input(
+        "Search",
+        key="q",
+        type="search",
+        placeholder="Search titles, artists, albums and paths",
+        label_visibility="collapsed",
+        bind="query-params",
+    )
+    which = replace(which, text=text or "")
+    counted = _overview(desk.store, desk.state, which)
+    n = int(counted["n"].sum())
+    _figures(counted)
+    if not n:
+        st.info("No track fits. Take a filter away.", icon=":material/filter_alt_off:")
+        return
+    _charts(counted)
+    _table(desk, which, n)
 
 
 def as_page() -> Page:

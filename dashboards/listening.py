@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import os
 import wave
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ PREVIEW_S = 180.0
 MEL_S = 600.0
 """The spectrogram shows at most the first ten minutes."""
 
-_PREVIEW = FeatureConfig(sr=44100, segment_s=10)  # only its rate and block length matter here
+_PREVIEW = FeatureConfig(sr=44100)  # only its rate matters here
 
 # By ffmpeg's names of container and coding. What is not here, no browser or not every browser plays.
 _PLAYS = {
@@ -65,9 +66,12 @@ def file_of(row: TrackRow) -> bytes:
     Raises
     ------
     RefusedError
-        The file is gone, is no regular file, or leads out of the folder it was scanned in.
+        The file is gone, is no regular file, leads out of the folder it was scanned in, or crashed the
+        decoder before: it must not take the dashboard with it.
     """
     name = display(row.path)
+    if row.status is Status.CRASHED:
+        raise RefusedError(f"{name}: it crashed the decoder before, so it is not opened here")
     if row.missing_since_ns is not None:
         raise RefusedError(f"{name}: the file was gone when its folder was last scanned")
     real, root = os.path.realpath(row.path), os.path.realpath(row.root)
@@ -94,8 +98,6 @@ def playable(row: TrackRow) -> Playable:
     AudioError
         It holds nothing that can be played.
     """
-    if row.status is Status.CRASHED:  # a decoder that died on it once must not take the dashboard with it
-        raise RefusedError(f"{display(row.path)}: it crashed the decoder before, so it is not opened here")
     return playable_file(file_of(row))
 
 
@@ -136,9 +138,10 @@ def decoded(path: bytes, config: FeatureConfig, limit_s: float) -> NDArray[np.fl
     """
     blocks: list[NDArray[np.float32]] = []
     wanted = n = int(limit_s * config.sr)
+    in_bits = replace(config, segment_s=ceil(config.chunk_s))  # of the one with the damage nothing comes
     try:
         with open_recording(path) as recording:
-            for block in recording.segments(config):
+            for block in recording.segments(in_bits):
                 blocks.append(block[:n])
                 n -= len(block)
                 if n <= 0:

@@ -33,14 +33,14 @@ def page() -> None:
         model_id = st.selectbox("Model", ids, key="model", bind="query-params") if len(ids) > 1 else ids[0]
         directory, card = cards[model_id or ids[0]]
         details = evaluation.read_details(Path(directory), card)
-        sets = evaluation.measured(details)
+        sets = evaluation.measured(details, card.training)
         _about(card)
         _threshold(desk, card, sets)
         if sets:
             _figures(sets)
         else:
             st.info("No evaluation came with this model: nobody says how often it is right.")
-        _strangers(details)
+        _strangers(details, card)
         _training(details)
         _compare(cards)
         _heads(desk)
@@ -72,14 +72,24 @@ def _sureness(
     return queries.sureness(_store, model_id, margin=margin)
 
 
+@st.cache_data(max_entries=50, show_spinner=False)
+def _refused(
+    _store: Store, state: tuple[int, ...], model_id: str, threshold: float, margin: float
+) -> tuple[int, int]:
+    return queries.refused(_store, model_id, threshold, margin=margin)
+
+
 def _threshold(desk: frame.Desk, card: ModelCard, sets: list[evaluation.Measured]) -> None:
     st.subheader("How sure must it be?")
-    limits = frame.limits(desk.config, card)
+    head = frame.head_in_use(desk.config, card)
+    limits = frame.limits(desk.config, card, head)
     st.caption(
         "From the threshold on a genre is written; below it the track counts as uncertain and is left alone. "
         f"In force now: {limits.threshold:.0%}. Move the slider to see what another would mean; "
         "to change it, set `threshold` in the configuration."
     )
+    if head is not None:
+        st.text(f"{head.card.head_id} decides in its place; what was measured below is the model without it.")
     threshold = st.slider(
         "Threshold",
         0,
@@ -91,22 +101,26 @@ def _threshold(desk: frame.Desk, card: ModelCard, sets: list[evaluation.Measured
     )
     t = limits.threshold if threshold == round(limits.threshold * 100) else threshold / 100
     confidence, tagged = _sureness(desk.store, desk.state, card.model_id, limits.margin)
-    named = (confidence >= t) & (confidence > 0)
+    sure = (confidence >= t) & (confidence > 0)
+    n_refused, n_bare_refused = _refused(desk.store, desk.state, card.model_id, t, limits.margin)
+    n_named, n_bare = int(sure.sum()) - n_refused, int((sure & ~tagged).sum()) - n_bare_refused
     curve = evaluation.risk_coverage(sets[0].figures) if sets else None
     columns = st.columns(3)
     if len(confidence):
         columns[0].metric(
             "Of your tracks, sure enough",
-            f"{named.sum():,} of {len(confidence):,}",
-            f"{named.mean():.0%}",
+            f"{n_named:,} of {len(confidence):,}",
+            f"{n_named / len(confidence):.0%}",
             delta_color="off",
             delta_arrow="off",
         )
-        without = ~tagged
+        n_without = int((~tagged).sum())
         columns[1].metric(
-            "Of those without a genre", f"{(named & without).sum():,} of {without.sum():,}",
-            f"{(named & without).sum() / max(without.sum(), 1):.0%}", delta_color="off", delta_arrow="off",
+            "Of those without a genre", f"{n_bare:,} of {n_without:,}",
+            f"{n_bare / max(n_without, 1):.0%}", delta_color="off", delta_arrow="off",
         )  # fmt: skip
+        if n_refused:
+            columns[0].caption(f"{n_refused:,} more as sure, but like no music it knows: left alone.")
     else:
         columns[0].metric("Of your tracks, sure enough", "none heard yet")
         columns[1].text(
@@ -150,8 +164,8 @@ def _figures(sets: list[evaluation.Measured]) -> None:
                 st.dataframe(scores, hide_index=True)
 
 
-def _strangers(details: Mapping[str, Any]) -> None:
-    found = evaluation.strangers(details)
+def _strangers(details: Mapping[str, Any], card: ModelCard) -> None:
+    found = evaluation.strangers(details, card.training)
     if found is None:
         return
     st.subheader("Music it has no word for")

@@ -18,7 +18,7 @@ def accuracy(frame: pd.DataFrame) -> Figure:
     """Accuracy by set of tracks, with its 95 % interval. `frame` of `evaluation.accuracies`."""
     order = list(frame["set"])
     parts = list(dict.fromkeys(frame["part"]))
-    base = alt.Chart(frame, height=max(len(order), 1) * 44 + 80).encode(
+    base = alt.Chart(frame, height=max(len(order), 1) * 44 + 130).encode(  # with axis and legend
         y=alt.Y(
             "set:N",
             sort=order,

@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 
 from dashboards.filters import LibraryFilter
+from dashboards.timeline import local_time
+from tagger.learning.heads import NONMUSIC
 from tagger.store import Store
 from tagger.store.columns import names_from_json, state_from_json
 from tagger.store.tables import LEAD
@@ -96,20 +98,9 @@ def tracks_by_id(store: Store, ids: Sequence[int]) -> pd.DataFrame:
 def track_frame(found: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """Rows of the list as a frame with columns of one type each, whatever stands in the files."""
     names = [
-        "id",
-        "title",
-        "artist",
-        "album",
-        "year",
-        "genre",
-        "confidence",
-        "in_file",
-        "status",
-        "duration_s",
-        "tempo_bpm",
-        "path",
-        "gone",
-    ]
+        "id", "title", "artist", "album", "year", "genre", "confidence", "in_file", "status", "duration_s",
+        "tempo_bpm", "path", "gone",
+    ]  # fmt: skip
     frame = pd.DataFrame([list(row) for row in found], columns=names)
     frame["in_file"] = [" · ".join(names_from_json(value)) for value in frame["in_file"]]
     frame["status"] = [
@@ -228,7 +219,18 @@ def sureness(
     return np.concatenate(sure), np.concatenate(tagged)
 
 
-# --- runs ---
+def refused(store: Store, model_id: str, threshold: float, *, margin: float = 0.0) -> tuple[int, int]:
+    """How many that `sureness` finds sure enough get no genre all the same: being more like speech or
+    noise than like music, or unlike what a head learnt from. All, and those whose file has no genre."""
+    # Without a genre and yet as sure as that are few, and stand together in this index.
+    found = store.query(
+        "SELECT count(*), coalesce(sum(file_genres = '[]'), 0) FROM tracks INDEXED BY tracks_by_genre "
+        "WHERE genre IS NULL AND confidence >= ? AND confidence > 0 AND missing_since_ns IS NULL "
+        "AND model_id = ? AND abstain = '' AND (estimate_reason = ? OR estimate_reason LIKE ?)"
+        + (f" AND {LEAD} >= {float(margin)}" if margin > 0 else ""),
+        (threshold, model_id, NONMUSIC, "unlike the music that %"),
+    )[0]
+    return int(found[0]), int(found[1])
 
 
 def runs(store: Store, *, limit: int = 200) -> pd.DataFrame:
@@ -241,7 +243,7 @@ def runs(store: Store, *, limit: int = 200) -> pd.DataFrame:
             "id": run.id,
             "kind": run.kind,
             "state": run.ended,
-            "started": pd.Timestamp(run.started_ns, unit="ns", tz="UTC"),
+            "started": local_time(run.started_ns),
             "seconds": None if run.ended_ns is None else (run.ended_ns - run.started_ns) / 1e9,
             "tracks_per_s": run.tracks_per_s,
             "n_tracks": sum(run.counts.values()),

@@ -20,7 +20,7 @@ from tagger.tracks import display
 
 _MANY = 200
 _SAYS = {
-    "everything": "Everything",
+    "everything": "To decide",
     "uncertain": "Uncertain",
     "disagreeing": "Disagreeing",
     "failed": "Failed",
@@ -59,7 +59,13 @@ def page() -> None:
             st.text(session.message)
         row = _next(desk, session)
         if row is None:
-            st.success("All done here. Nothing more to review of this kind.", icon=":material/task_alt:")
+            failed = kind == "everything" and open_["failed"]
+            st.success(
+                "All done here, but for those under Failed."
+                if failed
+                else "All done here. Nothing more to review of this kind.",
+                icon=":material/task_alt:",
+            )
             _take_away(desk, session)
             return
         _show(desk, session, row)
@@ -131,8 +137,6 @@ def _show(desk: frame.Desk, session: Session, row: TrackRow) -> None:
                 trackcharts.top_genres(row.probabilities, threshold=threshold, n=5),
                 alt="Most probable genres",
             )
-        elif row.status is not None:
-            st.text(row.reason)
     into_file = False
     with st.container(horizontal=True):
         if desk.may_write:
@@ -148,18 +152,29 @@ def _show(desk: frame.Desk, session: Session, row: TrackRow) -> None:
 
 
 def _answers(desk: frame.Desk, session: Session, row: TrackRow, *, into_file: bool) -> None:
+    """The buttons. Each key holds the track and the genre: a second press in haste says nothing of the next
+    track, nor one that meets another run's opinion."""
     best = row.genre or next(iter(row.probabilities), None)
     with st.container(horizontal=True):
         if best and st.button(
-            f"{plain(best.capitalize())} is right", type="primary", shortcut="A", icon=":material/check:"
+            f"{plain(best.capitalize())} is right",
+            type="primary",
+            shortcut="A",
+            icon=":material/check:",
+            key=f"right {row.id} {best}",
         ):
             _judge(desk, session, row, "accepted", best, into_file=into_file)
-        if row.file_genres and st.button("The file is right", shortcut="F", icon=":material/sell:"):
+        if row.file_genres and st.button(
+            "The file is right",
+            shortcut="F",
+            icon=":material/sell:",
+            key=f"file {row.id} {row.file_genres[0]}",
+        ):
             # The file has it already: only the label is stored.
             _judge(desk, session, row, "accepted", row.file_genres[0], into_file=False)
-        if st.button("Skip", shortcut="S", icon=":material/skip_next:"):
+        if st.button("Skip", shortcut="S", icon=":material/skip_next:", key=f"skip {row.id}"):
             _judge(desk, session, row, "skipped", "", into_file=False)
-        if session.at and st.button("Back", shortcut="B", icon=":material/undo:"):
+        if session.at and st.button("Back", shortcut="B", icon=":material/undo:", key=f"back {row.id}"):
             session.at -= 1
             session.message = ""
             st.rerun()
@@ -170,10 +185,10 @@ def _answers(desk: frame.Desk, session: Session, row: TrackRow, *, into_file: bo
     with st.container(horizontal=True):
         for number, genre in enumerate(genres, start=1):
             shortcut = str(number % 10) if number <= 10 else None
-            if st.button(plain(genre), shortcut=shortcut, key=f"genre {number}"):
+            if st.button(plain(genre), shortcut=shortcut, key=f"{genre} {row.id}"):
                 _judge(desk, session, row, "corrected", genre, into_file=into_file)
     with (
-        st.form("other", clear_on_submit=True, border=False),
+        st.form(f"other {row.id}", clear_on_submit=True, border=False),
         st.container(horizontal=True, vertical_alignment="bottom"),
     ):
         typed = st.text_input("or something else", max_chars=60, width=260)

@@ -6,12 +6,14 @@ import pandas as pd
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from dashboards import charts, corrections, frame, queries, schedules
+from dashboards import charts, corrections, frame, queries, schedules, tables
 from dashboards.timeline import clock
-from tagger.tracks import display
+from tagger.tracks import Status, display
 
 _SHOWN = 500
 _CHARTED = 30
+_CHOSEN = "chosen run"
+"""In the session: the id of the selected run, which stays selected when runs are added above it."""
 
 
 def page() -> None:
@@ -63,12 +65,16 @@ def _history(runs: pd.DataFrame) -> pd.Series | None:
         "tracks_per_s",
         "model",
     ]
+    ids = [int(run_id) for run_id in runs["id"]]
+    kept = [ids.index(run_id) for run_id in (st.session_state.get(_CHOSEN),) if run_id in ids]
     picked = st.dataframe(
         shown[columns],
-        key="runs",
+        key=tables.key_of("runs", ids),
         hide_index=True,
+        placeholder="",
         on_select="rerun",
         selection_mode="single-row",
+        selection_default={"selection": {"rows": kept, "columns": [], "cells": []}},
         column_config={
             "id": st.column_config.NumberColumn("Run", format="%d", width=60),
             "kind": "Kind",
@@ -83,8 +89,9 @@ def _history(runs: pd.DataFrame) -> pd.Series | None:
         },
     )
     chosen = picked["selection"]["rows"]
+    st.session_state[_CHOSEN] = ids[chosen[0]] if chosen else None
     st.caption("Select a run to see what it changed.")
-    return runs.iloc[chosen[0]] if chosen and chosen[0] < len(runs) else None
+    return runs.iloc[chosen[0]] if chosen else None
 
 
 def _run(desk: frame.Desk, run: pd.Series) -> None:
@@ -105,11 +112,13 @@ def _run(desk: frame.Desk, run: pd.Series) -> None:
     if not desk.may_write:
         st.code(f"tagger undo {run_id}", language="bash")
         return
-    with st.popover("Undo this run", icon=":material/undo:"):
+    with st.popover("Undo this run", icon=":material/undo:", key=f"undo {run_id}"):
         st.text(
-            f"Put back the former genre of {n_done:,} files?\nThose somebody changed since are left alone."
+            f"Put back the former genre of {'1 file' if n_done == 1 else f'{n_done:,} files'}?\n"
+            "Those somebody changed since are left alone."
         )
-        if st.button("Yes, put them back", type="primary"):
+        # The key holds the run: a click on what was shown of one run does nothing to another.
+        if st.button("Yes, put them back", type="primary", key=f"put back {run_id}"):
             st.session_state["runs message"] = _undo(desk, run_id)
             st.rerun()
 
@@ -120,8 +129,10 @@ def _undo(desk: frame.Desk, run_id: int) -> str:
     def work() -> None:
         nonlocal said
         summary, _ = corrections.take_back_run(desk.config, run_id)
-        counts = ", ".join(f"{n:,} {status.replace('_', ' ')}" for status, n in summary.counts.items())
+        words = {status: status.replace("_", " ") for status in Status} | {Status.TAGGED: "put back"}
+        counts = ", ".join(f"{n:,} {words[status]}" for status, n in summary.counts.items())
         said = f"Run {run_id} was taken back: {counts}."
+        st.session_state.pop(_CHOSEN, None)
 
     return frame.attempt(work) or said
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tagger.schedule import planned
 
-NOTHING = "No next run is planned; `tagger schedule` plans one."
+NOTHING = "No next run is planned; tagger schedule plans one."
 
 
 def next_run() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -37,15 +37,23 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
         title=names,
         length=[clock(s) for s in rows["duration_s"].astype("float64")],
         confidence=rows["confidence"] * 100,
-        year=["" if pd.isna(year) else f"{year:.0f}" for year in rows["year"]],
+        year=["" if pd.isna(year) or not year else f"{year:.0f}" for year in rows["year"]],
     )
+
+
+def key_of(name: str, ids: Iterable[int]) -> str:
+    """Key of a table with rows to select: other rows are another table.
+
+    A selection is a row's number. Were it kept while a run adds rows above, it would slide to a neighbour.
+    """
+    return f"{name} {hash(tuple(map(int, ids)))}"
 
 
 def long(rows: pd.DataFrame, *, key: str) -> list[int]:
     """Everything about tracks; the ids of the selected rows. `rows` of `queries.tracks`."""
     picked = st.dataframe(
         _shown(rows)[list(_COLUMNS)],
-        key=key,
+        key=key_of(key, rows["id"]),
         hide_index=True,
         height=_ROW_PX * (min(len(rows), _ROWS_SEEN) + 1) + _SCROLLBAR_PX,
         on_select="rerun",
@@ -60,7 +68,7 @@ def short(rows: pd.DataFrame, *, key: str, extra: Sequence[str] = ()) -> int | N
     alike = st.column_config.ProgressColumn("Alike", format="%.2f", min_value=0, max_value=1, width=100)
     picked = st.dataframe(
         _shown(rows)[[*extra, "title", "artist", "genre", "in_file", "length"]],
-        key=key,
+        key=key_of(key, rows["id"]),
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -67,9 +68,13 @@ def clock(seconds: float | None) -> str:
     """A length as people write it: ``4:05``, ``1:02:03``; a dash where it is not known."""
     if seconds is None or not np.isfinite(seconds):
         return "–"
-    whole = int(seconds)
-    hours, rest = divmod(whole, 3600)
+    hours, rest = divmod(round(seconds), 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+def local_time(at_ns: int) -> pd.Timestamp:
+    """A moment by this machine's clock, as the command line tells it; without a zone it is shown as it is."""
+    return pd.Timestamp(datetime.fromtimestamp(at_ns / 1e9))
 
 
 def mel_ticks(config: FeatureConfig) -> dict[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 import pandas as pd
 import streamlit as st
@@ -10,7 +11,7 @@ from streamlit.navigation.page import Page
 
 from dashboards import corrections, frame, listening, pictures, queries, tables, trackcharts
 from dashboards.filters import LibraryFilter
-from dashboards.timeline import clock, mel_ticks, timeline
+from dashboards.timeline import clock, local_time, mel_ticks, timeline
 from tagger.card import ModelCard
 from tagger.decision import chunk_probabilities
 from tagger.errors import TaggerError
@@ -19,7 +20,7 @@ from tagger.feature_config import FeatureConfig
 from tagger.similar import nearest_in
 from tagger.store import Store
 from tagger.store.rows import EditRow, TrackRow
-from tagger.tracks import TrackAnalysis, display
+from tagger.tracks import Status, TrackAnalysis, display
 
 
 def page() -> None:
@@ -50,7 +51,7 @@ def heading(row: TrackRow) -> None:
     with st.container(key=f"title-{row.id}"):  # made large by the style of `dashboards.frame`
         st.text(row.title or display(row.path.rpartition(b"/")[2]))
     tempo = "" if row.tempo_bpm is None else f"{row.tempo_bpm:.0f} BPM"
-    year = "" if row.year is None else str(row.year)
+    year = str(row.year or "")  # many a program writes a 0 where it knows none
     parts = [row.artist, row.album, year, clock(row.duration_s), tempo]
     st.text(" · ".join(part for part in parts if part))
 
@@ -76,8 +77,13 @@ def _choose(desk: frame.Desk) -> None:
         return
     picked = tables.short(rows, key=f"choose {text}")
     if picked is not None:
-        st.query_params["id"] = str(picked)
-        st.rerun()
+        _go_to(picked)
+
+
+def _go_to(track_id: int) -> NoReturn:
+    """Show another track. A link from this page to itself would leave the address at the former one."""
+    st.query_params["id"] = str(track_id)
+    st.rerun()
 
 
 def _sound_and_time(desk: frame.Desk, row: TrackRow) -> None:
@@ -238,12 +244,8 @@ def _neighbours(desk: frame.Desk, row: TrackRow) -> None:
         with st.container(border=True):
             heading(chosen)
             frame.play(chosen)
-            st.page_link(
-                as_page(),
-                label="Go to this track",
-                icon=":material/arrow_forward:",
-                query_params={"id": str(picked)},
-            )
+            if st.button("Go to this track", icon=":material/arrow_forward:", key=f"go to {picked}"):
+                _go_to(picked)
 
 
 def _history(desk: frame.Desk, row: TrackRow) -> None:
@@ -264,7 +266,7 @@ def _history(desk: frame.Desk, row: TrackRow) -> None:
         return
     if not desk.may_write:
         st.caption("To undo here, start with `tagger dashboard --allow-write`.")
-    elif st.button("Undo the last change", icon=":material/undo:"):
+    elif st.button("Undo the last change", icon=":material/undo:", key=f"undo {last.id}"):  # this one alone
         st.session_state["track message"] = _undo(desk, last)
         st.rerun()
 
@@ -275,7 +277,8 @@ def _undo(desk: frame.Desk, edit: EditRow) -> str:
     def work() -> None:
         nonlocal said
         outcome = corrections.take_back(desk.config, edit.id)
-        said = f"{outcome.status.replace('_', ' ')}: {outcome.reason}"
+        done = outcome.status is Status.TAGGED
+        said = "The former genre was put back." if done else f"Not put back: {outcome.reason}"
 
     return frame.attempt(work) or said
 
@@ -284,7 +287,7 @@ def edit_table(edits: Sequence[EditRow]) -> pd.DataFrame:
     """Changes of a file's genre: when, before, after, state, run."""
     rows = [
         {
-            "when": pd.Timestamp(edit.intended_ns, unit="ns", tz="UTC"),
+            "when": local_time(edit.intended_ns),
             "before": " · ".join(edit.edit.before.names) or "no genre",
             "after": " · ".join(edit.edit.after.names) or "no genre",
             "state": edit.state if edit.undoes is None else f"{edit.state} (an undo)",

@@ -21,7 +21,7 @@ def _seconds_axis(duration_s: float, *, labels: bool = True) -> alt.X:
         "second:Q",
         scale=alt.Scale(domain=[0, max(duration_s, 0.1)], nice=False),
         title=None,
-        axis=alt.Axis(labelExpr=clock, grid=False, labels=labels, ticks=labels, tickCount=8),
+        axis=alt.Axis(labelExpr=clock, grid=False, labels=labels, ticks=labels, tickCount=8, tickMinStep=1),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,10 +13,12 @@ from streamlit.navigation.page import Page
 
 from dashboards import frame, hearing, listening, pictures, track, trackcharts
 from tagger.card import ModelCard, read_card
+from tagger.config import Config
 from tagger.errors import AudioError, TaggerError
 from tagger.learning.heads import Head, Memory, judge, memory_of
 from tagger.learning.shelf import chosen_head, heads_dir
-from tagger.tracks import Heard, TrackAnalysis, display
+from tagger.plan import WritePolicy, plan_edit, policy_of
+from tagger.tracks import FileTags, GenreEstimate, GenreState, Heard, TrackAnalysis, display
 
 MAX_MB = 100
 MAX_FILES = 10
@@ -65,15 +67,7 @@ def page() -> None:
             if file.file_id not in kept:
                 with st.spinner("Listening …"):
                     kept[file.file_id] = listened(file.getvalue(), str(directory), card)
-            _show(
-                kept[file.file_id],
-                card,
-                head,
-                memory,
-                frame.limits(config, card, head),
-                config.parents if config.write_parents else {},
-                key=f"over time {file.file_id}",
-            )
+            _show(kept[file.file_id], card, head, memory, config, key=f"over time {file.file_id}")
 
 
 def as_page() -> Page:
@@ -121,8 +115,7 @@ def _show(
     card: ModelCard,
     head: Head | None,
     memory: Memory | None,
-    limits: frame.Limits,
-    parents: Mapping[str, str],
+    config: Config,
     *,
     key: str,
 ) -> None:
@@ -131,6 +124,8 @@ def _show(
         st.text(done.problem)
         return
     analysis: TrackAnalysis = done.heard.analysis
+    limits = frame.limits(config, card, head)
+    parents = config.parents if config.write_parents else {}
     estimate = judge(
         analysis, card, head, memory, threshold=limits.threshold, margin=limits.margin, parents=parents
     )
@@ -140,7 +135,7 @@ def _show(
         if tags is not None and (tags.title or tags.artist):
             st.text(" · ".join(part for part in (tags.title, tags.artist, tags.album) if part))
         st.text(f"In the file: {' · '.join(tags.genres) if tags and tags.genres else 'no genre'}")
-        st.text(_verdict(estimate.genre, estimate.confidence, estimate.reason))
+        st.text(_verdict(estimate, policy_of(config)))
     with right:
         if estimate.probabilities:
             st.altair_chart(
@@ -157,7 +152,12 @@ def _show(
         track.over_time(analysis, card, key=key)
 
 
-def _verdict(genre: str | None, confidence: float, reason: str) -> str:
-    if genre is not None:
-        return f"The model calls it {genre}, at {confidence:.0%} confidence."
-    return f"The model gives it no genre: {reason}."
+def _verdict(estimate: GenreEstimate, policy: WritePolicy) -> str:
+    """What the model says, and what a run would make of it in a file that has no genre."""
+    if estimate.genre is None:
+        return f"The model gives it no genre: {estimate.reason}."
+    said = f"The model calls it {estimate.genre}, at {estimate.confidence:.0%} confidence."
+    plan = plan_edit(FileTags("", GenreState(())), estimate, policy, own=None)
+    if plan.after is None:
+        return f"{said}\nA run would write nothing: the configuration says not to write it."
+    return f"{said}\nA run would write: {', '.join(plan.after)}"

@@ -188,7 +188,11 @@ def why(row: TrackRow, parents: Lineage = ()) -> str:
     """Why a track is on the list, in a sentence."""
     if row.status is not None and row.status.is_failure:
         return f"It failed: {row.reason}"
-    if row.genre and row.file_genres and disagree(to_json(row.file_genres), row.genre, parents):
-        return f"The model says {row.genre}, at {row.confidence or 0:.0%}: not what the file says."
+    if row.genre:
+        said = f"The model says {row.genre}, at {row.confidence or 0:.0%}"
+        if not row.file_genres:
+            return f"{said}."
+        contradicts = disagree(to_json(row.file_genres), row.genre, parents)
+        return f"{said}: not what the file says." if contradicts else f"{said}, and so does the file."
     best = next(iter(row.probabilities), "")
     return f"The model is not sure: {row.estimate_reason or best or 'it heard nothing'}."

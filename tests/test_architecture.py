@@ -59,7 +59,7 @@ MAY_IMPORT = {
     "beetsplug": "bundle card classify config errors learning.heads learning.shelf model plan pool tracks",
     "dashboards": "atlas audio bundle card classify config correct decision errors explain export "
     "feature_config features files genres job labels learning.fitting learning.headcard learning.heads "
-    "learning.shelf model pool replace review schedule similar store tags tracks undo writing",
+    "learning.shelf model plan pool replace review schedule similar store tags tracks undo writing",
 }
 """Modules of `tagger` that the other packages use."""
 

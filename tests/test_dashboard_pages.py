@@ -9,8 +9,10 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("streamlit")
@@ -23,12 +25,13 @@ from tagger.atlas import make_map
 from tagger.bundle import shipped_model_dir
 from tagger.card import read_card
 from tagger.learning.headfile import save_head
+from tagger.learning.heads import NONMUSIC, judge
 from tagger.learning.shelf import choose_head, heads_dir
 from tagger.store import Store
 from tagger.tracks import Status
 from tests import media
 from tests.collections_made import MODEL_ID, Made, make_database, make_large_database, some_tracks
-from tests.heads_made import head_that_says
+from tests.heads_made import head_that_says, heard
 
 PAGES = ("library", "track", "review", "map", "upload", "metrics", "runs")
 NEED_DATABASE = tuple(page for page in PAGES if page != "upload")
@@ -70,6 +73,23 @@ def texts(app: AppTest) -> str:
     return "\n".join(
         [str(e.value) for kind in (app.text, app.title, app.caption, app.markdown, app.info) for e in kind]
     )
+
+
+def press(app: AppTest, label: str) -> None:
+    next(b for b in app.button if b.label == label).click().run()
+
+
+def press_key(app: AppTest, key: str) -> None:
+    next(b for b in app.button if b.proto.shortcut == key).click().run()
+
+
+def select_row(app: AppTest, table: int, *rows: int) -> None:
+    """Tick rows of a table, as by a click before them."""
+    app.session_state[app.dataframe[table].key] = {
+        "selection": {"rows": list(rows), "columns": [], "cells": []}
+    }
+    app.run()
+    assert not app.exception, [e.value for e in app.exception]
 
 
 @pytest.fixture
@@ -295,7 +315,7 @@ def test_review_goes_through_the_list(db: Path) -> None:
     total = int(app.get("progress")[0].proto.text.split(" of ")[1].split(":")[0])
     assert total > 3
     first = app.text[0].value
-    app.button(key="genre 1").click().run()
+    press_key(app, "1")
     assert not app.exception and app.text[0].value != first
     next(b for b in app.button if b.label == "Skip").click().run()
     assert "1 corrected, 1 skipped" in app.get("progress")[0].proto.text
@@ -408,6 +428,76 @@ def test_the_model_page_shows_what_speaks_against_its_figures(
     assert list(splits["accuracy"]) == [0.61, 0.93]
     assert evaluation.splits({}) is None
     assert evaluation.learning_curve({"curve": [{"epoch": 1}]}) is None
+
+
+def test_the_model_page_counts_what_would_be_named(db: Path) -> None:
+    """Not what is refused however sure the model is, and by the threshold of the head that decides."""
+    card = read_card(shipped_model_dir())
+    make_database(db.with_name("named.db"), some_tracks(20), model_id=card.model_id)
+    db.with_name("named.db").replace(db)
+    head = head_that_says("Zouk", card, 240)
+    far = dataclasses.replace(head, card=dataclasses.replace(head.card, farthest=-1.0))
+    unlike = judge(heard(np.ones(240, np.float32), len(card.genres)), card, far, None).reason
+    with Store.open(db) as store:
+        for track_id, reason in ((1, NONMUSIC), (2, unlike)):
+            store._update("tracks", track_id, {"genre": None, "confidence": 0.95, "estimate_reason": reason})
+
+    def counted() -> str:
+        app = open_page("metrics")
+        return str(next(m.value for m in app.metric if m.label == "Of your tracks, sure enough"))
+
+    threshold = card.decision.threshold
+    made = [m.confidence for m in some_tracks(20)[2:] if m.heard]
+    assert counted() == f"{sum(sure >= threshold for sure in made)} of 20"
+    assert "2 more as sure, but like no music it knows" in texts(open_page("metrics"))
+    save_head(heads_dir(db), head)
+    choose_head(heads_dir(db), ["mine@1"])
+    assert counted() == f"{sum(sure >= head.card.threshold for sure in made)} of 20"
+    app = open_page("metrics")
+    assert f"In force now: {head.card.threshold:.0%}" in texts(app) and "mine@1 decides" in texts(app)
+
+
+def test_times_are_those_of_the_command_line(
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        with Store.open(db, read_only=True) as store:
+            here = datetime.fromtimestamp(store.runs(1)[0].started_ns / 1e9)
+        started = open_page("runs").dataframe[0].value["started"].iloc[0]
+        assert started.tzinfo is None and abs(started - here).total_seconds() < 1
+    finally:
+        monkeypatch.delenv("TZ")
+        time.tzset()
+
+
+def test_a_year_of_nought_is_none(tmp_path: Path) -> None:
+    make_database(tmp_path / "tagger.db", [Made(b"/music/a.mp3", title="A", artist="B", year=0)])
+    assert list(open_page("library").dataframe[0].value["year"]) == [""]
+    assert "B · 0:30" in texts(open_page("track", id="1"))
+
+
+def test_review_does_not_call_failures_done(tmp_path: Path) -> None:
+    failed = Made(b"/music/b.mp3", status=Status.UNREADABLE, reason="cut off", heard=False)
+    make_database(tmp_path / "tagger.db", [Made(b"/music/a.mp3", "jazz", 0.9), failed])
+    app = open_page("review")
+    assert [s.value for s in app.success] == ["All done here, but for those under Failed."]
+    shown = open_page("review", kind="Failed 1")
+    assert [text.value for text in shown.text].count("It failed: cut off") == 1
+    assert "cut off" not in [text.value for text in shown.text], "said twice"
+
+
+def test_other_rows_are_another_table(db: Path) -> None:
+    """A selection is a row's number: it must not slide to a neighbour when a run adds tracks."""
+    app = open_page("library")
+    select_row(app, 0, 0, 2)
+    assert "2 selected" in app.get("download_button")[0].proto.label
+    with Store.open(db) as store:
+        store._update("tracks", 1, {"missing_since_ns": 1})
+    st.cache_data.clear()
+    app.run()
+    assert not app.exception and "all 60" in app.get("download_button")[0].proto.label
 
 
 def test_a_library_nobody_listened_to_has_no_map(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("pandas")
 
-from dashboards import listening, palette, pictures, timeline
+from dashboards import listening, palette, pictures, timeline, trackcharts
 from tagger.classify import analyse
 from tagger.errors import AudioError, RefusedError
 from tagger.explain import chunk_starts, heard_in_part
@@ -72,6 +72,15 @@ def test_a_long_preview_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with wave.open(io.BytesIO(found.data)) as file:
         assert file.getnframes() == 3 * 44100
     assert "first" in found.note
+
+
+def test_what_comes_before_the_damage_has_a_spectrogram(tmp_path: Path) -> None:
+    """Of a FLAC file that lacks its end, shorter than a segment."""
+    path = tmp_path / "t.flac"
+    media.make(path, "flac", seconds=20)
+    path.write_bytes(path.read_bytes()[:-4000])
+    mel, seconds = listening.mel_of(os.fsencode(path), FeatureConfig())
+    assert 14 < seconds < 20 and len(mel) > 150
 
 
 def test_a_huge_file_is_not_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +144,8 @@ def test_only_files_below_their_scanned_folder_are_served(tmp_path: Path) -> Non
     for changed in ({"missing_since_ns": 1}, {"status": Status.CRASHED}):
         with pytest.raises(RefusedError):
             listening.playable(replace(good, **changed))  # type: ignore[arg-type]
+        with pytest.raises(RefusedError):
+            listening.file_of(replace(good, **changed))  # type: ignore[arg-type]  # for the spectrogram
 
 
 def test_the_picture_is_the_mel(tmp_path: Path) -> None:
@@ -224,10 +235,15 @@ def test_the_timeline_sums_to_one_and_is_never_long() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0:00"), (65.4, "1:05"), (3723, "1:02:03"), (None, "–"), (float("nan"), "–")]
+    ("seconds", "text"),
+    [(0, "0:00"), (65.4, "1:05"), (59.9, "1:00"), (3723, "1:02:03"), (None, "–"), (float("nan"), "–")],
 )
 def test_clock(seconds: float | None, text: str) -> None:
     assert timeline.clock(seconds) == text
+
+
+def test_a_second_is_not_labelled_twice() -> None:
+    assert trackcharts._seconds_axis(2.0).to_dict()["axis"]["tickMinStep"] == 1
 
 
 def test_frequencies_stand_at_their_bands() -> None:

@@ -19,7 +19,7 @@ from tagger.tags import read_tags
 from tagger.tracks import Status
 from tests import media
 from tests.collections_made import Made, make_database
-from tests.test_dashboard_pages import fresh, open_page, texts
+from tests.test_dashboard_pages import fresh, open_page, press, press_key, select_row, texts
 
 __all__ = ["fresh"]  # the fixture that gives each test settings of its own
 
@@ -131,7 +131,7 @@ def test_a_whole_run_is_taken_back(config: Config) -> None:
 
 def test_review_writes_only_when_allowed(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_page("review")
-    app.button(key="genre 1").click().run()
+    press_key(app, "1")
     assert labels(config) == [] and genres_of(config, 1) == ("Opera",)
     monkeypatch.setenv(frame.WRITE_VARIABLE, "1")
     app = open_page("review")
@@ -147,7 +147,7 @@ def test_review_beside_a_run_says_so_and_stays(config: Config, monkeypatch: pyte
     monkeypatch.setenv(frame.WRITE_VARIABLE, "1")
     app = open_page("review")
     with run_lock(config.db):
-        app.button(key="genre 1").click().run()
+        press_key(app, "1")
     assert "Not stored: Another run" in texts(app) and app.get("progress")[0].proto.text.startswith("0 of")
 
 
@@ -159,6 +159,72 @@ def test_undo_on_the_track_and_on_the_run(config: Config, monkeypatch: pytest.Mo
     app = open_page("track", id="1")
     next(b for b in app.button if b.label == "Undo the last change").click().run()
     assert not app.exception and genres_of(config, 1) == ("Opera",) and "put back" in texts(app)
+
+
+def test_undo_is_of_the_track_that_is_shown(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page of a neighbour was shown at the former one's address, and the click undid the former one's."""
+    for track_id in (1, 2):
+        corrections.correct(config, track_id, "pop", into_file=True)
+    monkeypatch.setenv(frame.WRITE_VARIABLE, "1")
+    monkeypatch.setattr("dashboards.track.nearest_in", lambda *_, **__: ([(2, 0.9)], 0))
+    app = open_page("track", id="1")
+    select_row(app, 1, 0)
+    press(app, "Go to this track")
+    assert app.query_params["id"] == "2" and app.text[0].value == "b.flac"
+    press(app, "Undo the last change")
+    assert "The former genre was put back." in texts(app)
+    assert genres_of(config, 1) == ("Pop",) and genres_of(config, 2) == ("Opera",)
+
+
+def test_a_click_undoes_nothing_that_was_not_shown(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    corrections.correct(config, 1, "pop", into_file=True)
+    monkeypatch.setenv(frame.WRITE_VARIABLE, "1")
+    app = open_page("track", id="1")
+    corrections.correct(config, 1, "rock", into_file=True)
+    press(app, "Undo the last change")
+    assert not app.exception and genres_of(config, 1) == ("Rock",)
+    press(app, "Undo the last change")
+    assert genres_of(config, 1) == ("Pop",)
+
+
+def test_a_run_is_undone_that_was_selected(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one took its place in the table while it was asked about."""
+    corrections.correct(config, 1, "pop", into_file=True)
+    monkeypatch.setenv(frame.WRITE_VARIABLE, "1")
+    app = open_page("runs")
+    select_row(app, 0, 0)
+    assert "Run 2" in [header.value for header in app.subheader]
+    corrections.correct(config, 2, "pop", into_file=True)
+    press(app, "Yes, put them back")
+    assert not app.exception and "Run 2 was taken back: 1 put back." in texts(app)
+    assert genres_of(config, 1) == ("Opera",) and genres_of(config, 2) == ("Pop",)
+    assert not app.subheader, "no run is selected, and none can be undone by mistake"
+
+
+def test_a_selected_run_stays_selected(config: Config) -> None:
+    corrections.correct(config, 1, "pop", into_file=True)
+    app = open_page("runs")
+    select_row(app, 0, 1)
+    corrections.correct(config, 2, "pop", into_file=True)
+    app.run()
+    assert list(app.dataframe[0].value["id"]) == [3, 2, 1]
+    assert [header.value for header in app.subheader] == ["Run 1"]
+
+
+def test_a_press_in_haste_judges_no_track_unseen(config: Config) -> None:
+    """What is pressed before the next track is drawn is meant for the former one, whose buttons are gone."""
+    app = open_page("review")
+    before = {b.proto.id for b in app.button}
+    press_key(app, "1")
+    assert before and not before & {b.proto.id for b in app.button}
+
+
+def test_what_was_agreed_on_is_not_called_unsure(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(frame.WRITE_VARIABLE, "1")
+    app = open_page("review")
+    press(app, "Jazz is right")
+    press(app, "Back")
+    assert "The model says jazz, at 90%, and so does the file." in texts(app)
 
 
 # --- uploads ---
@@ -246,3 +312,23 @@ def test_the_upload_page_gives_the_genre_above(
     monkeypatch.setenv("TAGGER_WRITE_PARENTS", "true")
     app.run(timeout=120)
     assert not app.exception and "The model calls it Everything, at 100%" in texts(app)
+
+
+def test_the_upload_page_names_what_a_run_would_write(
+    tmp_path: Path, model: tuple[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, card = model
+    monkeypatch.setenv("TAGGER_MODEL", directory)
+    monkeypatch.setenv("TAGGER_THRESHOLD", "0.01")
+    monkeypatch.setenv("TAGGER_MARGIN", "0")
+    monkeypatch.setenv("TAGGER_PARENTS", ",".join(f"{label}=Everything" for label in card.genres))  # type: ignore[attr-defined]
+    monkeypatch.setenv("TAGGER_WRITE_PARENTS", "true")
+    monkeypatch.setenv("TAGGER_GENRES", ",".join(f"{label}=My {label}" for label in card.genres))  # type: ignore[attr-defined]
+    song = Path(os.fsdecode(media.make(tmp_path / "song.mp3", "mp3", seconds=5))).read_bytes()
+    app = open_page("upload")
+    app.file_uploader[0].set_value([("song.mp3", song, "audio/mpeg")]).run(timeout=120)
+    said = next(text.value for text in app.text if "The model calls it" in text.value)
+    assert said.splitlines()[1].startswith("A run would write: My ") and said.endswith(", Everything")
+    monkeypatch.setenv("TAGGER_GENRES", ",".join(f"{label}=" for label in card.genres))  # type: ignore[attr-defined]
+    app.run(timeout=120)
+    assert "A run would write nothing" in texts(app)

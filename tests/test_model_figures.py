@@ -50,3 +50,33 @@ def test_seeds_of_other_networks_are_said_to_be_of_others() -> None:
 def test_what_was_not_measured_is_not_shown(details: dict[str, Any], n_rows: int) -> None:
     table = evaluation.strangers(details)
     assert (0 if table is None else len(table)) == n_rows
+
+
+FIVE = {"figures_are_of_n_networks": 5, "sources": ["gtzan", "unlabelled", "nonmusic"]}
+
+
+def test_what_five_networks_heard_is_counted_once() -> None:
+    found = {
+        "unlabelled": {"n_tracks": 250, "share_named": 0.2},
+        "speech": {"n_tracks": 215, "share_named": 0.05},
+    }
+    table = evaluation.strangers({"none_of_these": found}, FIVE)
+    assert table is not None
+    assert table.values.tolist() == [
+        ["unlabelled", 250, 0.2],
+        ["speech, each heard by 5 networks", 43, 0.05],
+    ]
+    once = evaluation.strangers({"none_of_these": found}, FIVE | {"figures_are_of_n_networks": 1})
+    assert once is not None and list(once["n_tracks"]) == [250, 215]
+
+
+def test_an_interval_is_as_wide_as_so_few_tracks_make_it() -> None:
+    figures = {"n_tracks": 25, "accuracy": 0.6, "accuracy_95": [0.4, 0.76]}
+    details = {"held_out": {"gtzan": figures}, "elsewhere": {"full-tracks": figures}}
+    own, other = evaluation.measured(details, FIVE)
+    assert own.title == "held out: gtzan (25 tracks)"
+    assert other.title == "other collections: full-tracks (5 tracks, each heard by 5 networks)"
+    table = evaluation.accuracies([own, other])
+    assert list(table["set"]) == ["gtzan (25)", "full-tracks (5)"] and list(table["n_tracks"]) == [25, 5]
+    assert list(table["low"]) == pytest.approx([0.4, 0.1528], abs=1e-4)
+    assert list(table["high"]) == pytest.approx([0.76, 0.9578], abs=1e-4)

@@ -121,6 +121,21 @@ def test_every_page_opens(browser: Any, site: Site, page: str) -> None:
     picture(browser, page or "library")
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_asks_another_computer(browser: Any, site: Site, page: str) -> None:
+    """Nor its icon, which browsers fetch past the list of what a page has loaded."""
+    show(browser, site, page, PAGES[page])
+    asked = browser.execute_script(
+        """
+        const named = [...document.querySelectorAll('link[href], script[src], img[src]')];
+        return [...performance.getEntriesByType('resource').map(entry => entry.name),
+                ...named.map(element => element.href || element.src)];
+        """
+    )
+    assert asked
+    assert {address for address in asked if not address.startswith((site.url, "data:", "blob:"))} == set()
+
+
 @pytest.mark.parametrize("page", ["", "model"])
 def test_charts_are_drawn(browser: Any, site: Site, page: str) -> None:
     show(browser, site, page)
@@ -143,13 +158,44 @@ def test_a_search_is_in_the_address(browser: Any, site: Site) -> None:
     wait(lambda: "1–1 of 1" in body(browser))
 
 
-def test_a_selected_row_plays(browser: Any, site: Site) -> None:
-    show(browser, site, "?q=apple")
-    table = wait(lambda: browser.find_element(By.CSS_SELECTOR, "[data-testid=stDataFrame] canvas"))
+def select_first(browser: Any, table: int = 0) -> None:
+    """Tick the first row of a table."""
     from selenium.webdriver.common.action_chains import ActionChains
 
-    offset = -table.size["width"] / 2 + 16, -table.size["height"] / 2 + 35 + 17
-    ActionChains(browser).move_to_element_with_offset(table, *map(int, offset)).click().perform()
+    drawn = wait(
+        lambda: browser.find_elements(
+            By.CSS_SELECTOR, "[data-testid=stDataFrame] [data-testid=data-grid-canvas]"
+        )[table]
+    )
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", drawn)
+    time.sleep(0.5)
+    offset = -drawn.size["width"] / 2 + 16, -drawn.size["height"] / 2 + 35 + 17
+    ActionChains(browser).move_to_element_with_offset(drawn, *map(int, offset)).click().perform()
+
+
+def test_back_leads_to_what_was_there(browser: Any, site: Site) -> None:
+    """To the filters of the library, and from track to track."""
+    show(browser, site, "?q=apple", "Search titles")
+    wait(lambda: "1–1 of 1" in body(browser))
+    wait(lambda: next(a for a in browser.find_elements(By.TAG_NAME, "a") if a.text.endswith("Runs"))).click()
+    wait(lambda: "History" in body(browser))
+    browser.back()
+    wait(lambda: "1–1 of 1" in body(browser))
+    first = f"{site.url}/track?id={ids(site)['alac.m4a']}"
+    browser.get(first)
+    settled(browser)
+    select_first(browser, 1)
+    button(browser, "Go to this track").click()
+    wait(lambda: browser.current_url.startswith(f"{site.url}/track?id=") and browser.current_url != first)
+    wait(lambda: "Apple lossless" not in body(browser).partition("Sounds like")[0])
+    browser.back()
+    wait(lambda: "Apple lossless" in body(browser).partition("Sounds like")[0])
+    assert browser.current_url == first
+
+
+def test_a_selected_row_plays(browser: Any, site: Site) -> None:
+    show(browser, site, "?q=apple")
+    select_first(browser)
     wait(lambda: "Why this genre?" in body(browser))
     plays(browser)
     picture(browser, "library-selected")
