@@ -182,6 +182,7 @@ def questions(database: Path) -> dict[str, Callable[[], object]]:
         "years": lambda: queries.years(store),
         "labels": lambda: queries.labels(store),
         "sureness": lambda: queries.sureness(store, MODEL_ID),
+        "sure, and refused all the same": lambda: queries.refused(store, MODEL_ID, 0.6),
         "runs": lambda: queries.runs(store),
         "failed": lambda: queries.n_failed(store),
         "review": lambda: review.worklist(store),
