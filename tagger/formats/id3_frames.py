@@ -21,6 +21,8 @@ class UnsafeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
+    """A frame's name, and where it lies in the plain body of its tag, its head included."""
+
     name: bytes
     start: int
     end: int
@@ -31,24 +33,27 @@ _MOST_FRAMES = _MOST_VALUES = 4096
 _MOST_UNPACKED_BYTES = 1 << 24
 
 
-def unreadable_texts(tag: bytes, name: str) -> list[str]:
-    """What a person sees in frames of this name (as in version 2.4) that are not the text they claim to be.
+def unreadable_texts(tag: bytes, *names: str) -> dict[str, list[str]]:
+    """What a person sees in frames of these names (as in version 2.4) that are not the text they claim to be.
 
     mutagen passes over such frames, others show them more or less: the place is not empty.
     """
-    try:
-        version, flags, body, unsynchronised = opened(tag)
-        plain = body.replace(b"\xff\0", b"\xff") if unsynchronised else body
-        frames, _ = frames_of(plain, extended_header(plain, version, flags), version)
-        contents = [
-            content_of(plain, frame, version, flags)
-            for frame in frames
-            if frame.name == stored_name(name, version)
-        ]
-    except UnsafeError:  # damaged: it is not going to be written
-        return []
-    texts = [content[content[0] <= 3 :].decode("latin-1") for content in contents if not is_text(content)]
-    return [text.replace("\0", " ").strip() for text in texts if text.strip("\0 ")]
+    found: dict[str, list[str]] = {name: [] for name in names}
+    with suppress(UnsafeError):  # damaged: it is not going to be written
+        version, flags, plain, frames = _walked(tag)
+        called = {stored_name(name, version): name for name in names}
+        for frame in frames:
+            if frame.name in called and not is_text(content := content_of(plain, frame, version, flags)):
+                text = content[content[0] <= 3 :].decode("latin-1").replace("\0", " ").strip()
+                found[called[frame.name]] += [text] if text else []
+    return found
+
+
+def _walked(tag: bytes) -> tuple[int, int, bytes, list[Frame]]:
+    """Version and flags of a tag, its body as it was before it was unsynchronised, and the frames in that."""
+    version, flags, body, unsynchronised = opened(tag)
+    plain = body.replace(b"\xff\0", b"\xff") if unsynchronised else body
+    return version, flags, plain, frames_of(plain, extended_header(plain, version, flags), version)[0]
 
 
 def is_text(content: bytes) -> bool:
@@ -68,7 +73,7 @@ def is_text(content: bytes) -> bool:
 
 
 def stored_name(name: str, version: int) -> bytes:
-    # Of these frames, version 2.2 left out the last letter.
+    """The name of a text's frame in a tag of this version: 2.2 left out the last letter of these."""
     return name.encode() if version > 2 else name[:3].encode()
 
 
@@ -82,9 +87,7 @@ def refuse_bombs(tag: bytes) -> None:
         There is such a thing in the tag.
     """
     try:
-        version, flags, body, unsynchronised = opened(tag)
-        plain = body.replace(b"\xff\0", b"\xff") if unsynchronised else body
-        frames, _ = frames_of(plain, extended_header(plain, version, flags), version)
+        version, flags, plain, frames = _walked(tag)
     except UnsafeError:  # damaged: it is not going to be written, and who reads it has a time limit
         return
     if len(frames) > _MOST_FRAMES:

@@ -46,16 +46,15 @@ def _id3_tag(file: BinaryIO, extent: Extent | None, found: Found) -> None:
     while values and not values[-1]:  # what a NUL at the end makes
         values.pop()
     # What mutagen passes over is there all the same, and is not to be written over.
-    values += unreadable_texts(stored, "TCON")
+    passed_over = unreadable_texts(stored, "TCON", "TBPM")
+    values += passed_over["TCON"]
     found.values, found.genres = tuple(values), readable(values)
     texts = {key: frame.text for key, frame in tag.items() if key[0] == "T" and hasattr(frame, "text")}
     found.fill_from(texts, title="TIT2", artist="TPE1 TPE2", album="TALB", date="TDRC TYER TDRL TDOR")
     for key, frame in tag.items():
         if extra := tag_called(key, ID3_TAGS):
             found.extra(extra, _without_last_nul(frame.text))
-    if any(frame.startswith((b"TBPM", b"TBP")) for frame in tag.unknown_frames) or unreadable_texts(
-        stored, "TBPM"
-    ):
+    if passed_over["TBPM"] or any(frame.startswith((b"TBPM", b"TBP")) for frame in tag.unknown_frames):
         found.extras[ExtraTag.TEMPO] = None
     others = [frame for key, frame in tag.items() if key != "TCON" and not tag_called(key, ID3_TAGS)]
     if others or tag.unknown_frames:  # a tag with nothing but the genre (and extra fields) comes and goes
